@@ -1,0 +1,73 @@
+# One environment in .venv serves every target.  Its stamps are renewed when pyproject.toml changes; the code itself is used in place.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format types docs docs-check bench parts clean
+
+PYTHON ?= python3
+VENV ?= .venv
+TESTS ?= -n auto --dist loadfile
+RUN := $(VENV)/bin/python -m
+PRINT := $(VENV)/bin/python -W ignore::RuntimeWarning -m
+PIP_INSTALL := $(RUN) pip install -qq --disable-pip-version-check
+
+# documents that are printed by the code, as name:module
+PAGES := states:jobkit.states cli:jobkit.cli.reference
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.demo ## see jobkit at work: a Redis, two workers, a beat, Flower and real jobs
+	@$(VENV)/bin/jobkit demo
+
+test: parts $(VENV)/.test lint types docs-check ## check everything: style, types, documents, tests (TESTS="…" are pytest's options)
+	$(RUN) pytest $(TESTS)
+
+lint: $(VENV)/.test ## check the style
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: $(VENV)/.test ## bring the style in order
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+types: $(VENV)/.test ## check the types
+	$(RUN) mypy
+
+docs: $(VENV)/.test ## print the documents that come from the code
+	@for page in $(PAGES); do $(PRINT) $${page#*:} > docs/$${page%:*}.md; done
+
+docs-check: $(VENV)/.test
+	@for page in $(PAGES); do \
+	    $(PRINT) $${page#*:} | diff -u docs/$${page%:*}.md - || { echo "docs/$${page%:*}.md is out of date: make docs" >&2; exit 1; }; \
+	done
+
+bench: $(VENV)/.test ## compare with plain Celery, side by side
+	$(RUN) benchmarks
+
+parts:
+	@.ci/parts
+
+clean: ## remove the environment and everything that was made
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.10 or later, or name one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "$$($(PYTHON) --version) is too old: Python 3.10 or later is needed. Name one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make environments. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	@echo "Installing what the demonstration needs into $(VENV) …"
+	@$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	@echo "Installing what the tests need into $(VENV) …"
+	@$(PIP_INSTALL) --editable '.[demo,test,dev]'
+	@touch $@ $(VENV)/.demo

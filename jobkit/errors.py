@@ -1,0 +1,152 @@
+"""Everything jobkit raises on purpose.
+
+::
+
+    JobkitError
+    ├── JobNotFound              (also a LookupError)
+    │   ├── JobUnknown           no such job ever
+    │   └── JobExpired           it was there, its record has gone
+    ├── IllegalTransition        the graph has no such edge from where the job stands
+    ├── Fenced                   the run has another owner by now
+    ├── InvalidOption            (also a ValueError) an option, its value, what is allowed
+    ├── PayloadError             (also a ValueError)
+    │   ├── NotSerializable      arguments that cannot travel
+    │   └── PayloadTooLarge      arguments larger than the limit
+    ├── StoreError               Redis answered, but not as it must
+    │   ├── StoreUnavailable     Redis does not answer
+    │   ├── StoreRefused         wrong password, missing right, read-only, out of memory
+    │   ├── SchemaMismatch       the data was written by another major version
+    │   └── BadRecord            a record that cannot be read
+    └── EmbeddedServerError      the private Redis cannot be started
+
+The docstring of each class is its message; the facts are attributes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class JobkitError(Exception):
+    """Something went wrong in jobkit."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.__dict__.update(facts)
+        self.facts = facts
+        super().__init__((type(self).__doc__ or "").split("\n\n")[0].format(**facts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.facts)
+
+
+def _rebuild(kind: type[JobkitError], facts: dict[str, Any]) -> JobkitError:
+    return kind(**facts)
+
+
+class JobNotFound(JobkitError, LookupError):
+    """job {job_id} cannot be found"""
+
+    job_id: str
+
+
+class JobUnknown(JobNotFound):
+    """no job {job_id} was ever recorded in namespace {namespace!r}"""
+
+    namespace: str
+
+
+class JobExpired(JobNotFound):
+    """job {job_id} ended {state} at {ended_at} and its record has expired"""
+
+    state: str
+    ended_at: str
+
+
+class IllegalTransition(JobkitError):
+    """job {job} cannot go from {source} to {target}"""
+
+    job: str
+    source: str
+    target: str
+
+
+class Fenced(JobkitError):
+    """run {run} of job {job_id} belongs to another owner by now: this write was refused and changed nothing"""
+
+    job_id: str
+    run: int
+
+
+class InvalidOption(JobkitError, ValueError):
+    """{option}={value!r}: {allowed}"""
+
+    option: str
+    value: Any
+    allowed: str
+
+
+class PayloadError(JobkitError, ValueError):
+    """the arguments of {task} cannot be sent"""
+
+    task: str
+
+
+class NotSerializable(PayloadError):
+    """the arguments of {task} cannot be written as {serializer}: {reason}"""
+
+    serializer: str
+    reason: str
+
+
+class PayloadTooLarge(PayloadError):
+    """the message of {task} has {size:,} bytes, the limit is {limit:,} (jobkit_max_message_bytes): \
+put the data where both sides can read it and send its address"""
+
+    size: int
+    limit: int
+
+
+class StoreError(JobkitError):
+    """Redis at {url} did not do as told: {reason}"""
+
+    url: str
+    reason: str
+
+
+class StoreUnavailable(StoreError):
+    """Redis at {url} does not answer: {reason}"""
+
+
+class StoreRefused(StoreError):
+    """Redis at {url} refused: {reason}"""
+
+
+class SchemaMismatch(StoreError):
+    """the data in namespace {namespace!r} has schema {found}, this jobkit reads schema {expected}: {reason}"""
+
+    namespace: str
+    found: str
+    expected: int
+
+
+class BadRecord(JobkitError):
+    """the record of job {job_id} cannot be read: field {field} is {value!r}"""
+
+    job_id: str
+    field: str
+    value: str
+
+
+class EmbeddedServerError(JobkitError):
+    """{reason}"""
+
+    reason: str
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to say of an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"

@@ -1,0 +1,170 @@
+"""The values application code reads: frozen, complete, and without any connection of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jobkit.states import ABOUT, FiveState, OracleState, Outcome, State, WmiState
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One recorded step of one run: from, to, when, by whom, why (LIFECYCLE 2, rule 2).
+
+    `source` is None for the birth of a run; `at` is Redis time, in UTC; `seq` counts the transitions of the
+    job from 1 without a gap.
+    """
+
+    seq: int
+    run: int
+    source: State | None
+    target: State
+    at: datetime
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One instance of a job's execution: its number and its whole path [WI Oid]."""
+
+    number: int
+    path: tuple[Transition, ...]
+
+    @property
+    def state(self) -> State:
+        """Where the run stands, or how it ended."""
+        return self.path[-1].target
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running job has come: `done` of `total` (None: unknown), and a line for people."""
+
+    done: float
+    total: float | None = None
+    message: str = ""
+
+    @property
+    def fraction(self) -> float | None:
+        """Between 0 and 1, or None where the total is not known."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line a task body logged: when, its level (a `logging` level name), the text, and in which run."""
+
+    at: datetime
+    level: str
+    message: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed, as text only: nothing of it is ever rebuilt into objects."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: what `on_finished` is told."""
+
+    state: State
+    run: int
+    outcome: Outcome
+    message: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the store knew of one job at the moment it was asked.
+
+    Times are aware datetimes in UTC, or None where the thing has not happened. `args` and `kwargs` are the
+    printable forms Celery puts into messages, `result` the decoded result of a job that ended well, `extra` the
+    fields a newer jobkit wrote.
+    """
+
+    id: str
+    task: str
+    state: State
+    run: int
+    submitted_at: datetime
+    state_since: datetime
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    queue: str = ""
+    args: str = ""
+    kwargs: str = ""
+    start_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    expires_at: datetime | None = None
+    worker: str = ""
+    pid: int | None = None
+    retries: int = 0
+    root_id: str = ""
+    parent_id: str = ""
+    after_id: str = ""
+    outcome: Outcome | None = None
+    message: str = ""
+    failure: Failure | None = None
+    result: Any = None
+    progress: Progress | None = None
+    celery_status: str = ""
+    has_checkpoint: bool = False
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def oracle_state(self) -> OracleState:
+        """One of Oracle VM's six states [OVM]."""
+        return ABOUT[self.state].oracle
+
+    @property
+    def five_state(self) -> FiveState:
+        """One of the TFS job agent's five states [TFS]."""
+        return ABOUT[self.state].tfs
+
+    @property
+    def wmi_state(self) -> WmiState:
+        """The CIM_ConcreteJob number of the state [HV]."""
+        return ABOUT[self.state].wmi
+
+    @property
+    def is_live(self) -> bool:
+        """True while the job may still run or run again."""
+        return self.state.is_live
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types only, times as ISO 8601 in UTC: what `--json` prints."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return to_json(value)
+    return value.value if isinstance(value, State | Outcome) else value
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """Any value of this module as plain types, times as ISO 8601 in UTC."""
+    return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a query, newest first; `cursor` continues it, None when it is complete."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None = None
