@@ -1,0 +1,71 @@
+"""Prove this worker alive, and take over the runs of those that are not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from jobkit.store import JobStore, workers
+
+log = logging.getLogger("jobkit")
+
+#: Runs one round takes over at most, so that a mass death spreads over the living.
+BATCH = 100
+#: Seconds two clocks may part between two beats before one of them is taken to have jumped.
+JUMP = 1.0
+
+
+class Heartbeat:
+    """The lease of one worker, and the guard that keeps it from believing a clock that jumps.
+
+    Parameters: `worker` (node|boot); `lease`, seconds without a proof of life until its runs are taken over; `renew`,
+    seconds between two proofs.
+    """
+
+    def __init__(self, store: JobStore, worker: str, lease: float, renew: float) -> None:
+        self.store, self.worker, self.lease, self.renew = store, worker, lease, renew
+        self._redis, self._mine, self._trusted = 0.0, 0.0, 0.0
+
+    def run_once(self) -> None:
+        """Renew the lease, if it is time to."""
+        if self._mine and time.monotonic() - self._mine < self.renew:
+            return
+        at, held = workers.beat(self.store, self.worker, self.lease)
+        mine = time.monotonic()
+        if self._mine:
+            self._judge(at - self._redis, mine - self._mine, held)
+        else:
+            self._trusted = mine + self.lease
+        self._redis, self._mine = at, mine
+
+    def _judge(self, theirs: float, mine: float, held: bool) -> None:
+        if abs(theirs - mine) > JUMP:
+            log.warning("the clock of Redis jumped by %.1f s: every lease counts from now", theirs - mine)
+            workers.rebase(self.store, self.lease)
+            self._trusted = time.monotonic() + self.lease
+        elif mine > self.lease:
+            # Redis was away, or this process was: nobody can have renewed for sure, so nobody is judged for a lease.
+            log.warning("no proof of life for %.1f s%s", mine, "" if held else ": others may have taken over the runs")
+            self._trusted = time.monotonic() + self.lease
+
+    @property
+    def may_judge(self) -> bool:
+        """Has this worker seen a whole lease of time go by in order?"""
+        now = time.monotonic()
+        return self._mine > 0 and now >= self._trusted and now - self._mine < self.lease / 2
+
+    def goodbye(self) -> None:
+        """The worker goes down: what it still holds is taken over at once."""
+        workers.beat(self.store, self.worker, 0)
+
+
+def rescue(heart: Heartbeat, settle: Callable[[workers.Lost], None]) -> int:
+    """One round: take over the runs of vanished workers and settle each; returns how many."""
+    if not heart.may_judge:
+        return 0
+    lost = workers.rescue(heart.store, heart.worker, BATCH)
+    for run in lost:
+        log.warning("worker %s vanished while it ran %s[%s]", run.worker.partition("|")[0], run.task, run.id)
+        settle(run)
+    return len(lost)

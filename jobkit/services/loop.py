@@ -1,0 +1,55 @@
+"""The one loop all duties share: every so often, never dying of an error, stopped at once."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+
+from jobkit.errors import JobkitError
+
+log = logging.getLogger("jobkit")
+
+
+class Loop(threading.Thread):
+    """Run duties every `interval` seconds, with jitter so that many workers do not march in step.
+
+    A duty that fails is logged once per kind of failure in a row, and tried again in the next round.
+    """
+
+    def __init__(
+        self, duties: Mapping[str, Callable[[], object]], interval: float, name: str = "jobkit-keeper"
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._duties, self._interval = dict(duties), interval
+        self._over = threading.Event()
+        self._failing: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Rounds, until stop()."""
+        while not self._over.wait(self._interval * random.uniform(0.8, 1.2)):  # noqa: S311  jitter, not a secret
+            for name in self._duties:
+                self.round(name)
+
+    def round(self, name: str) -> None:
+        """One duty, once."""
+        try:
+            self._duties[name]()
+        except Exception as exc:  # whatever it is, the other duties and the next round go on
+            self._complain(name, exc)
+        else:
+            if self._failing.pop(name, None):
+                log.info("keeper: %s works again", name)
+
+    def _complain(self, name: str, exc: Exception) -> None:
+        kind = type(exc).__name__
+        if self._failing.get(name) != kind:
+            self._failing[name] = kind
+            log.error("keeper: %s failed, trying on: %s", name, exc, exc_info=not isinstance(exc, JobkitError))
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End after the round under way."""
+        self._over.set()
+        if self.is_alive():
+            self.join(timeout)

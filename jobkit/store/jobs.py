@@ -1,0 +1,313 @@
+"""The verbs on jobs: each a guarded script that answers ok, again, refused, fenced or missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from redis import Redis
+
+from jobkit.errors import Fenced, IllegalTransition, JobUnknown, SchemaMismatch
+from jobkit.model import Failure
+from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
+from jobkit.store.connection import PATIENCE, patiently
+from jobkit.store.keys import SCHEMA, Keys
+from jobkit.store.scripts import Scripts
+
+T = TypeVar("T")
+
+#: Milliseconds in which who was handed a message to publish has to do so, before another is.
+PUBLISH_LEASE = 5_000
+#: Bytes of log lines kept with a job.
+LOG_BYTES = 32_768
+
+_OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
+_ACTIVE = ",".join(states(Category.RUNNING))
+_BIRTH, _BIRTH_LATER, _BIRTH_AFTER = steps("submit"), steps("submit_later"), steps("submit_after")
+_RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
+_AFTER = State.WAITING_FOR_PREDECESSOR
+_RELEASE, _RELEASE_LATER = (f"{_AFTER}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start"))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+class Verdict(NamedTuple):
+    """What a verb answered: its code, where the job stands now, and the messages that are to be published."""
+
+    code: str
+    state: str
+    run: int
+    publish: tuple[tuple[str, int, str], ...] = ()
+
+
+class Claim(NamedTuple):
+    """The answer to a claim: whether this process may run it, and what the job knows already."""
+
+    code: str
+    state: str
+    run: int
+    checkpoint: str
+    owner: str
+    tags: tuple[str, ...]
+    worker: str
+
+
+class Settled(NamedTuple):
+    """Who writes: a run's number, its claim token, and the worker (with its boot) that holds it."""
+
+    run: int | None
+    token: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job as it is submitted.
+
+    `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
+    the job it comes after; `suspended` leaves it without a start.
+    """
+
+    id: str
+    task: str
+    message: str
+    start: int | None = None
+    after: str = ""
+    suspended: bool = False
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+    def fields(self) -> list[str | int]:
+        """The fields of its record, flat."""
+        known = {"task": self.task, "message": self.message, "owner": self.owner, "tags": "\n".join(self.tags)}
+        return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ends.
+
+    `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
+    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has.
+    """
+
+    verbs: tuple[str, ...]
+    outcome: Outcome
+    note: str = ""
+    failure: Failure | None = None
+    meta: str | bytes = ""
+    keep: int = 300_000
+    born: tuple[str, ...] = ()
+    again: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> list[str]:
+        """The fields it adds to the record, flat."""
+        known = {"outcome": self.outcome.value, "note": self.note, **self.facts}
+        if self.failure:
+            known["failure"] = json.dumps([self.failure.type, self.failure.message, self.failure.traceback])
+        return [part for item in known.items() if item[1] for part in item]
+
+    def dropped(self) -> str:
+        """The fields nobody needs after it."""
+        return "token,next,logged" + (",message,failure" if self.outcome is Outcome.SUCCEEDED else "")
+
+
+def operation() -> str:
+    """A new operation id; as a claim token it is the random half of the fence."""
+    return secrets.token_urlsafe(9)
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """A text for one field of the path: no control characters, bounded."""
+    return _CONTROL.sub(" ", text)[:limit]
+
+
+class JobStore:
+    """One namespace of jobs in one Redis.
+
+    Parameters: a `client` (bytes, not decoded), `namespace`, `url` for messages (without a password), `patience` in
+    seconds of trying again while Redis does not answer; `test_clock` for tests only.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        namespace: str = "jobkit",
+        *,
+        url: str = "",
+        patience: float = PATIENCE,
+        test_clock: bool = False,
+    ) -> None:
+        self.client, self.url, self.patience = client, url, patience
+        self.keys = Keys(namespace)
+        self._scripts = Scripts(client, self.keys.base, test_clock=test_clock)
+
+    def call(self, what: Callable[[], T]) -> T:
+        """One call to Redis, tried again for a while, its failures named."""
+        return patiently(what, self.url, self.patience)
+
+    def run(self, script: str, *args: Any) -> Any:
+        """Run a verb's script."""
+        return self.call(lambda: self._scripts(script, *args))
+
+    def check_schema(self) -> None:
+        """Write the schema of a new namespace, or check that of an old one.  Raises: `SchemaMismatch`."""
+        about = self.keys.key("about")
+        self.call(lambda: self.client.hsetnx(about, "schema", SCHEMA))
+        found: Any = self.call(lambda: self.client.hget(about, "schema")) or b""
+        if found != str(SCHEMA).encode():
+            raise SchemaMismatch(
+                url=self.url, namespace=self.keys.namespace, found=found.decode(), expected=SCHEMA,
+                reason="upgrade this jobkit, or use another namespace",
+            )  # fmt: skip
+
+    # -- the manager's verbs -------------------------------------------------------------------------------
+
+    def create(self, plan: Plan, by: str, reason: str = "", op: str = "") -> Verdict:
+        """Record a job before its message is published.
+
+        Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobUnknown` for a
+        predecessor that is not there.
+        """
+        reply = self.run(
+            "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after, _BIRTH,
+            _BIRTH_LATER, _BIRTH_AFTER, steps("submit_suspended") if plan.suspended else "", steps("replace"), _OVER,
+            "\n".join(plan.tags), *plan.fields(),
+        )  # fmt: skip
+        if reply[0] == b"missing":
+            raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
+        return self._verdict(plan.id, reply)
+
+    def discard(self, job_id: str, op: str, run: int) -> Verdict:
+        """Forget a job whose message could not be published."""
+        waiting = ",".join(states(Category.WAITING_TO_START, Category.WAITING_TO_RUN))
+        return self._verdict(job_id, self.run("discard", job_id, op, run, waiting), strict=False)
+
+    def suspend(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
+        """Take a job's planned start away; it keeps all it knows."""
+        reply = self.run("suspend", job_id, op or operation(), clean(by), clean(reason), steps("suspend"))
+        return self._verdict(job_id, reply)
+
+    def change_start(self, job_id: str, start: int | None, by: str, reason: str = "", op: str = "") -> Verdict:
+        """Give a job that has not started another start time, ms of Redis time; None or the past means now."""
+        return self._verdict(
+            job_id,
+            self.run(
+                "change_start", job_id, op or operation(), clean(by), clean(reason), _or_empty(start),
+                steps("change_start"), steps("enqueue"), steps("await_predecessor"), _OVER, PUBLISH_LEASE,
+            ),
+        )  # fmt: skip
+
+    def remove(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
+        """Abort a job that has not started; its removal goes through the queue."""
+        args = (steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
+        return self._verdict(job_id, self.run("remove", job_id, op or operation(), clean(by), clean(reason), *args))
+
+    def take(self, by: str, most: int = 200) -> tuple[int, list[tuple[str, int, str]]]:
+        """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
+        reply = self.run(
+            "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), _OVER
+        )
+        parts = iter(reply[1:])
+        return int(reply[0]), [(i.decode(), int(r), m.decode()) for i, r, m in zip(parts, parts, parts, strict=True)]
+
+    def published(self, job_ids: Sequence[str]) -> None:
+        """These messages are out."""
+        if job_ids:
+            self.run("published", *job_ids)
+
+    def prune(self, most: int = 200) -> int:
+        """Drop ended jobs whose time is over; returns how many went."""
+        return int(self.run("prune", most, _OVER))
+
+    def forget(self, job_id: str) -> Verdict:
+        """Drop an ended job's record; of a live one only its result so far."""
+        return self._verdict(job_id, self.run("forget", job_id, _OVER), strict=False)
+
+    # -- the worker's verbs --------------------------------------------------------------------------------
+
+    def claim(
+        self,
+        job_id: str,
+        run: int | None,
+        token: str,
+        worker: str,
+        pid: int,
+        *,
+        redelivered: bool,
+        plan: Plan,
+        rescues: int = 0,
+    ) -> Claim:
+        """Start a run: the first one is told `ok`, whoever comes later what became of it.
+
+        `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `rescues` is how
+        often the job may be run again because its worker vanished.
+        """
+        reply = self.run(
+            "claim", job_id, token, worker.partition("|")[0], "", _or_empty(run), steps("claim"),
+            steps("confirm_removal"), _BIRTH, _OVER, int(redelivered), worker, pid, rescues,
+            *(plan.fields() if run is None else ()),
+        )  # fmt: skip
+        code, state, number, *kept = reply
+        checkpoint, owner, tags, holder = (part.decode() for part in kept)
+        names = tuple(tag for tag in tags.split("\n") if tag)
+        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder)
+
+    def finish(self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "") -> Verdict:
+        """End a run, in one script: result, retention, next run, successors, waiting clients.
+
+        Raises: `Fenced` if the run is somebody else's by now, `IllegalTransition` if the graph has no such walk.
+        """
+        reply = self.run(
+            "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
+            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART, _BIRTH,
+            _BIRTH_LATER, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
+            int(end.again), *end.fields(),
+        )  # fmt: skip
+        return self._verdict(job_id, reply)
+
+    def write(
+        self, job_id: str, holder: Settled, fields: Mapping[str, str | bytes], announce: str | bytes = ""
+    ) -> Verdict:
+        """Set fields of a run that is being executed (progress, checkpoint, a custom Celery state)."""
+        flat = [part for item in fields.items() for part in item]
+        reply = self.run("write", job_id, _or_empty(holder.run), holder.token, holder.worker, _ACTIVE, announce, *flat)
+        return self._verdict(job_id, reply)
+
+    def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Verdict:
+        """Keep a line a running job logged; `number` counts the lines of the run."""
+        args = (_or_empty(holder.run), holder.token, number, level, clean(text, 2000), LOG_BYTES)
+        return self._verdict(job_id, self.run("log", job_id, *args))
+
+    # -- codes become exceptions here, and nowhere else -----------------------------------------------------
+
+    def _verdict(self, job_id: str, reply: Sequence[Any], *, strict: bool = True) -> Verdict:
+        code, state, run, *rest = [part.decode() if isinstance(part, bytes) else part for part in reply]
+        if strict and code == "missing":
+            raise JobUnknown(job_id=job_id, namespace=self.keys.namespace)
+        if strict and code == "refused":
+            raise IllegalTransition(job=job_id, source=state, target=rest[0])
+        if strict and code == "fenced":
+            raise Fenced(job_id=job_id, run=run)
+        owed: tuple[tuple[str, int, str], ...]
+        owed = tuple(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True)) if code == "ok" else ()
+        return Verdict(code, state, int(run), owed)
+
+
+def _or_empty(value: int | None) -> int | str:
+    return "" if value is None else value
+
+
+def celery_status(state: str) -> str:
+    """Celery's name for a state."""
+    return ABOUT[State(state)].celery
+
+
+def every_index() -> Iterable[tuple[str, str]]:
+    """The indexes that together hold every job."""
+    return (("state", state.value) for state in State)

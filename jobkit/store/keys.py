@@ -1,0 +1,69 @@
+"""Every key jobkit writes: built here, for Python and for Lua."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jobkit.errors import InvalidOption
+from jobkit.states import State
+
+#: Version of the stored data.  Fields are only ever added; another number means the data cannot be read.
+SCHEMA = 1
+
+#: What a name may be made of: nothing that could leave its place in a key.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+#: Each kind of key and what stands in front of its name.
+KINDS = {
+    "job": "job:",  # hash: the record of one job
+    "state": "state:",  # zset: ids of the jobs in a state, by the time they entered it
+    "owner": "owner:",  # zset: ids of an owner's jobs, by submission
+    "tag": "tag:",  # zset: ids of the jobs with a tag, by submission
+    "after": "after:",  # set: ids of the jobs waiting for a job
+    "due": "due",  # zset: ids waiting for their start, by start time
+    "ended": "ended",  # zset: ids of ended jobs, by the time they expire
+    "outbox": "outbox",  # zset: ids whose message is still to be published, by when to look again
+    "workers": "workers",  # zset: workers (node|boot), by the time their lease runs out
+    "held": "held:",  # set: ids of the jobs a worker holds
+    "about": "about",  # hash: schema and epoch of the namespace
+    "clock": "clock",  # string: what the test build of the scripts takes for the time
+    "events": "events:",  # channel: transitions of a job
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one namespace; they share one hash tag, so that scripts run on Redis Cluster."""
+
+    namespace: str
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.namespace):
+            raise InvalidOption(
+                option="jobkit_namespace",
+                value=self.namespace,
+                allowed="letters, digits, '_', '.' and '-', at most 128, beginning with a letter or digit",
+            )
+
+    @property
+    def base(self) -> str:
+        """What every key of the namespace begins with."""
+        return f"{{{self.namespace}}}:"
+
+    def key(self, kind: str, name: str = "") -> str:
+        """The key of this kind and name."""
+        return self.base + KINDS[kind] + name
+
+    def job(self, job_id: str) -> str:
+        """The record of a job; also the channel its result is announced on."""
+        return self.key("job", job_id)
+
+    def state(self, state: State) -> str:
+        """The index of the jobs in a state."""
+        return self.key("state", state.value)
+
+
+def lua_names() -> str:
+    """The same kinds as a Lua table, which the scripts begin with."""
+    return "local KINDS = {" + ", ".join(f'{kind} = "{prefix}"' for kind, prefix in KINDS.items()) + "}\n"

@@ -1,0 +1,9 @@
+-- Take a job out of every index, and its record away.
+local function drop(job)
+  if job.state then redis.call("ZREM", key("state", job.state), job.id) end
+  if job.owner then redis.call("ZREM", key("owner", job.owner), job.id) end
+  for tag in (job.tags or ""):gmatch("[^\n]+") do redis.call("ZREM", key("tag", tag), job.id) end
+  if job.after then redis.call("SREM", key("after", job.after), job.id) end
+  for _, kind in ipairs({"due", "outbox", "ended"}) do redis.call("ZREM", key(kind), job.id) end
+  redis.call("DEL", job.key)
+end

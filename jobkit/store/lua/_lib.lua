@@ -1,0 +1,74 @@
+--[[ What every script begins with.  KEYS[1] is the base of the namespace; every other key derives from it and
+lies in the same slot.  No state is named here: walks through the graph come as arguments, see states.steps(). ]]
+local PATH_LIMIT = 16384 -- bytes of path kept; past it the oldest quarter goes
+
+local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
+
+local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "message", "owner", "tags",
+                "submitted", "next"}
+
+local function load(id)
+  local job = {id = id, key = key("job", id)}
+  local values = redis.call("HMGET", job.key, unpack(FIELDS))
+  for i, field in ipairs(FIELDS) do job[field] = values[i] or nil end
+  job.run, job.seq, job.path = tonumber(job.run or 0), tonumber(job.seq or 0), job.path or ""
+  job.indexed = job.state
+  return job
+end
+
+-- Was this operation already applied?  Its id stands in the path: a reply lost and a call repeated apply once.
+local function seen(job, op) return job.path:find("\t" .. op .. "\t", 1, true) ~= nil end
+
+local function has(list, word) return ("," .. list .. ","):find("," .. word .. ",", 1, true) ~= nil end
+
+-- Whose is the run: his who claimed it, or, for a child that died, its worker's.
+local function holds(job, token, worker)
+  return (token ~= "" and token == job.token) or (worker ~= "" and worker == job.worker)
+end
+
+-- The states a walk leads through from `state`, or nil and the first state it cannot reach.
+local function walk(state, steps)
+  local targets = {}
+  for step in steps:gmatch("[^;]+") do
+    local optional, sources, target = step:match("^(%??)([^>]*)>(.*)$")
+    if has(sources, state) then
+      targets[#targets + 1], state = target, target
+    elseif optional == "" then
+      return nil, target
+    end
+  end
+  return targets
+end
+
+-- Append the steps to the path and tell the watchers; save() writes it.
+local function record(job, targets, at, op, by, reason, born)
+  local from = born and "" or job.state or ""
+  for _, target in ipairs(targets) do
+    job.seq = job.seq + 1
+    local line = table.concat({job.seq, job.run, target, at, op, by, reason}, "\t")
+    job.path, job.state = job.path .. line .. "\n", target
+    redis.call("PUBLISH", key("events", job.id), from .. "\t" .. line)
+    from = target
+  end
+end
+
+-- Write the job back, with these fields and values besides, and put it into the index of its state.
+local function save(job, at, fields)
+  if #job.path > PATH_LIMIT then job.path = job.path:sub(job.path:find("\n", PATH_LIMIT / 4, true) + 1) end
+  if job.indexed ~= job.state then
+    if job.indexed then redis.call("ZREM", key("state", job.indexed), job.id) end
+    redis.call("ZADD", key("state", job.state), at, job.id)
+  end
+  redis.call("HSET", job.key, "state", job.state, "run", job.run, "seq", job.seq, "path", job.path, "since", at,
+             unpack(fields or {}))
+end
+
+-- Somebody has to publish this job's message by then: whoever asked does it now, a keeper if he did not.
+local function owe(job, at, lease) redis.call("ZADD", key("outbox"), at + lease, job.id) end
+
+-- May the run be queued, or has it to wait for the job before it?
+local function held_by(job, ended)
+  if not job.after or job.after == "" then return false end
+  local state = redis.call("HGET", key("job", job.after), "state")
+  return state and not has(ended, state)
+end

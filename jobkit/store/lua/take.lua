@@ -1,0 +1,29 @@
+--[[ take: queue the jobs that are due, and hand out every message that is owed; nobody else gets it until the lease ends.
+KEYS  1 base of the namespace
+ARGV  1 operation  2 by  3 how many at most  4 lease, ms  5 steps of a start  6 steps if the job before it has not ended
+      7 states of an ended or restarted run
+Returns {lease end, id, run, message, …} ]]
+local op, by, most, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local at = clock()
+local taken = {at + lease}
+for _, id in ipairs(redis.call("ZRANGE", key("due"), "-inf", at, "BYSCORE", "LIMIT", 0, most)) do
+  local job = load(id)
+  local held = job.state and held_by(job, ARGV[7])
+  local targets = job.state and walk(job.state, held and ARGV[6] or ARGV[5])
+  if targets then
+    record(job, targets, at, op, by, "its start time has come")
+    save(job, at)
+    if held then redis.call("SADD", key("after", job.after), id) else owe(job, at, 0) end
+  end
+  redis.call("ZREM", key("due"), id)
+end
+for _, id in ipairs(redis.call("ZRANGE", key("outbox"), "-inf", at, "BYSCORE", "LIMIT", 0, most)) do
+  local run, message = unpack(redis.call("HMGET", key("job", id), "run", "message"))
+  if message then
+    redis.call("ZADD", key("outbox"), at + lease, id)
+    for _, value in ipairs({id, run, message}) do taken[#taken + 1] = value end
+  else
+    redis.call("ZREM", key("outbox"), id)
+  end
+end
+return taken

@@ -1,0 +1,123 @@
+"""Reading: one job, its path and log, pages of jobs, counts, and the live announcements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any, cast
+
+from jobkit.errors import InvalidOption, JobUnknown
+from jobkit.model import LogLine, Transition
+from jobkit.states import State
+from jobkit.store import records
+from jobkit.store.jobs import JobStore, every_index
+
+#: Entries of an index one call looks at.
+BUDGET = 500
+
+
+class Cursor:
+    """Where a page ended: opaque text for callers, score and id for the script."""
+
+    @staticmethod
+    def write(score: str, job_id: str) -> str | None:
+        """The text for a place, None for the end."""
+        return f"{score}~{job_id}" if job_id else None
+
+    @staticmethod
+    def read(text: str | None) -> tuple[str, str]:
+        """Score and id of a text.  Raises: `InvalidOption`."""
+        if text is None:
+            return "+inf", ""
+        score, separator, job_id = text.partition("~")
+        if not separator or not score.isdigit():
+            raise InvalidOption(option="cursor", value=text, allowed="what an earlier page gave as its cursor")
+        return score, job_id
+
+
+def fields(store: JobStore, job_id: str, *names: str) -> dict[str, str]:
+    """Fields of one record, as text.  Raises: `JobUnknown`."""
+    values = store.call(lambda: store.client.hmget(store.keys.job(job_id), ["state", *names]))
+    if values[0] is None:
+        raise JobUnknown(job_id=job_id, namespace=store.keys.namespace)
+    return records.texts(dict(zip(("state", *names), values, strict=True)))
+
+
+def record(store: JobStore, job_id: str) -> dict[bytes, bytes]:
+    """The whole record, as it is stored.  Raises: `JobUnknown`."""
+    found: dict[bytes, bytes] = store.call(lambda: cast(Any, store.client).hgetall(store.keys.job(job_id)))
+    if b"state" not in found:
+        raise JobUnknown(job_id=job_id, namespace=store.keys.namespace)
+    return found
+
+
+def history(store: JobStore, job_id: str) -> tuple[Transition, ...]:
+    """Every transition of every run, oldest first.  Raises: `JobUnknown`."""
+    return records.path(job_id, fields(store, job_id, "path").get("path", ""))
+
+
+def log(store: JobStore, job_id: str) -> tuple[LogLine, ...]:
+    """The kept log lines, oldest first.  Raises: `JobUnknown`."""
+    return records.log(fields(store, job_id, "log").get("log", ""))
+
+
+def page(
+    store: JobStore,
+    states: Iterable[State] = (),
+    task: str = "",
+    owner: str = "",
+    tag: str = "",
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[list[tuple[str, dict[str, str]]], str | None]:
+    """One page, newest first: (id, fields) of each job, and the cursor of the next page or None.
+
+    The smallest fitting index is walked; a filter without an index of its own looks at `BUDGET` entries per call, so a
+    page can hold fewer jobs than asked for, or none, and still have a next one.
+    """
+    wanted = tuple(states)
+    if owner or tag:
+        indexes: Iterable[tuple[str, str]] = (("owner", owner) if owner else ("tag", tag),)
+    else:
+        indexes = (("state", state.value) for state in wanted) if wanted else every_index()
+    walk = [part for index in indexes for part in index]
+    score, after = Cursor.read(cursor)
+    filters = (",".join(wanted), task, owner, tag)
+    last, after, found = store.run(
+        "query", limit, max(BUDGET, limit), score, after, *filters, ",".join(records.BRIEF), *walk
+    )
+    jobs = [(row[0].decode(), records.texts(dict(zip(records.BRIEF, row[1:], strict=False)))) for row in found]
+    return jobs, Cursor.write(last.decode(), after.decode())
+
+
+def counts(store: JobStore) -> dict[State, int]:
+    """How many jobs stand in each state, from the sizes of the indexes."""
+
+    def read() -> list[Any]:
+        with store.client.pipeline(transaction=False) as pipe:
+            for state in State:
+                pipe.zcard(store.keys.state(state))
+            return pipe.execute()
+
+    return dict(zip(State, store.call(read), strict=True))
+
+
+def announcements(store: JobStore, job_id: str | None, ready: list[bool]) -> Iterator[tuple[str, Transition] | None]:
+    """Transitions as they happen, of one job or of all; None about once a second while nothing does.
+
+    `ready` gets an entry once the subscription stands: what is read after that cannot be missed.
+    """
+    channel = store.keys.key("events", job_id or "*")
+    prefix = len(store.keys.key("events"))
+    with closing(cast(Any, store.client).pubsub(ignore_subscribe_messages=False)) as pubsub:
+        store.call(lambda: (pubsub.subscribe if job_id else pubsub.psubscribe)(channel))
+        while True:
+            message = store.call(lambda: pubsub.get_message(timeout=1.0))
+            if message is None:
+                yield None
+            elif message["type"].endswith("subscribe"):
+                ready.append(True)
+                yield None
+            else:
+                name = message["channel"].decode()[prefix:]
+                yield name, records.event(name, message["data"].decode())

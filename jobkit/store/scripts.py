@@ -1,0 +1,61 @@
+"""The Lua verbs: loaded from their files, called by hash, safe to be called twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from jobkit.store.keys import lua_names
+
+_INCLUDE = re.compile(r"-- include: (\w+)\n")
+_FILES = resources.files("jobkit.store") / "lua"
+
+#: Every script, by the name of its file.
+NAMES = tuple(
+    sorted(
+        f.name.removesuffix(".lua") for f in _FILES.iterdir() if f.name.endswith(".lua") and not f.name.startswith("_")
+    )
+)
+
+
+def _read(name: str) -> str:
+    return (_FILES / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def source(name: str, *, test_clock: bool = False) -> str:
+    """The whole text of a script: names of keys, clock, library, its own includes, and itself."""
+    body = _read(name)
+    parts = ["_clock_test" if test_clock else "_clock", "_lib", *_INCLUDE.findall(body)]
+    return lua_names() + "".join(map(_read, parts)) + body
+
+
+class Scripts:
+    """The scripts of one namespace on one client.
+
+    Parameters: `client`, a `redis.Redis`; `base`, what every key begins with; `test_clock`, for tests only, lets the
+    clock key decide what time it is.
+    """
+
+    def __init__(self, client: Redis, base: str, *, test_clock: bool = False) -> None:
+        self._client, self._base, self._test_clock = client, base, test_clock
+        self._hashes: dict[str, str] = {}
+
+    def __call__(self, name: str, *args: Any) -> Any:
+        """Run a script; it is loaded again where Redis lost it (restart, fail-over, SCRIPT FLUSH)."""
+        sha = self._hashes.get(name) or self._hash(name)
+        try:
+            return self._client.evalsha(sha, 1, self._base, *args)
+        except NoScriptError:
+            return self._client.eval(source(name, test_clock=self._test_clock), 1, self._base, *args)
+
+    def _hash(self, name: str) -> str:
+        text = source(name, test_clock=self._test_clock)
+        sha = self._hashes[name] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        return sha
