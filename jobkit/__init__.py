@@ -1,0 +1,52 @@
+"""A job lifecycle for Celery: every job has a state you can see, a history you can read, an end you can count on."""
+
+from jobkit.errors import (
+    BadRecord,
+    Fenced,
+    IllegalTransition,
+    InvalidOption,
+    JobExpired,
+    JobkitError,
+    JobNotFound,
+    JobUnknown,
+    NotSerializable,
+    PayloadError,
+    PayloadTooLarge,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from jobkit.ext.app import JobKit
+from jobkit.model import Ending, Failure, Job, LogLine, Page, Progress, Run, Transition
+from jobkit.states import Category, Outcome, State
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadRecord",
+    "Category",
+    "Ending",
+    "Failure",
+    "Fenced",
+    "IllegalTransition",
+    "InvalidOption",
+    "Job",
+    "JobExpired",
+    "JobKit",
+    "JobNotFound",
+    "JobUnknown",
+    "JobkitError",
+    "LogLine",
+    "NotSerializable",
+    "Outcome",
+    "Page",
+    "PayloadError",
+    "PayloadTooLarge",
+    "Progress",
+    "Run",
+    "State",
+    "StoreError",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Transition",
+]

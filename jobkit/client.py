@@ -1,0 +1,165 @@
+"""What application code reads and asks for, over any store; `ext/` adds the sending of Celery messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from jobkit.errors import InvalidOption, nearest
+from jobkit.model import Job, LogLine, Page, Run, Transition
+from jobkit.states import State
+from jobkit.store import JobStore, Verdict, queries, records
+
+#: Jobs a page may hold.
+PAGE_LIMIT = 1000
+
+
+class Client:
+    """Jobs of one namespace.
+
+    Parameters: a `store`; `decode`, which turns a stored result into (result, Celery's status); `by`, who the history
+    says it was.
+    """
+
+    def __init__(self, store: JobStore, decode: Callable[[bytes], tuple[Any, str]], by: str) -> None:
+        self.store, self._decode, self._by = store, decode, by
+
+    def get(self, job_id: str) -> Job:
+        """The job as it stands now.  Raises: `JobUnknown`, `BadRecord`."""
+        found = queries.record(self.store, _id(job_id))
+        meta = found.pop(b"meta", b"")
+        fields = records.texts(found)  # type: ignore[arg-type]
+        result, status = self._decode(meta) if meta else (None, "")
+        return records.job(job_id, fields, result, status)
+
+    def query(
+        self,
+        state: str | State | Iterable[str | State] | None = None,
+        task: str | None = None,
+        owner: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of jobs, newest first.
+
+        Parameters: one or several states, a task's name, an owner, a tag (all that are given must hold); `limit`, 1 to
+        1,000; `cursor`, from the page before.  A page can hold fewer jobs than asked for and still have a next one.
+        Raises: `InvalidOption`.
+        """
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise InvalidOption(option="limit", value=limit, allowed=f"must be 1 to {PAGE_LIMIT}")
+        rows, following = queries.page(
+            self.store, _states(state), task or "", owner or "", tag or "", limit=limit, cursor=cursor
+        )
+        return Page(tuple(records.job(job_id, fields) for job_id, fields in rows), following)
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs stand in each state."""
+        return queries.counts(self.store)
+
+    def history(self, job_id: str) -> tuple[Transition, ...]:
+        """Every transition of every run, oldest first.  Raises: `JobUnknown`."""
+        return queries.history(self.store, _id(job_id))
+
+    def runs(self, job_id: str) -> tuple[Run, ...]:
+        """The runs of a job, each with its path.  Raises: `JobUnknown`."""
+        return records.runs(self.history(job_id))
+
+    def log(self, job_id: str) -> tuple[LogLine, ...]:
+        """The lines its body logged.  Raises: `JobUnknown`."""
+        return queries.log(self.store, _id(job_id))
+
+    def watch(self, job_id: str | None = None, *, timeout: float | None = None) -> Iterator[tuple[str, Transition]]:
+        """Transitions, live.
+
+        With a `job_id`: first its whole history, then what happens, until it has ended.  Without one: every transition
+        of every job, without end.  `timeout` in seconds ends it with `TimeoutError`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ready: list[bool] = []
+        seen = 0
+        for item in queries.announcements(self.store, job_id and _id(job_id), ready):
+            if item:
+                steps: Iterable[tuple[str, Transition]] = (item,)
+            elif ready and job_id:
+                # Read after the subscription stands, and again whenever it is quiet: nothing can be missed.
+                steps = [(job_id, step) for step in self.history(job_id)]
+            else:
+                steps = ()
+            for name, step in steps:
+                if job_id is None or step.seq > seen:
+                    seen = step.seq
+                    yield name, step
+            if job_id and seen and not self._goes_on(job_id, step.target if steps else None):
+                return
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"job {job_id or '*'}: not ended within {timeout} s")
+
+    def _goes_on(self, job_id: str, state: State | None) -> bool:
+        # The end of a run is the end of the job only if no next run follows; the record knows.
+        return state is None or state.is_live or State(queries.fields(self.store, job_id)["state"]).is_live
+
+    def suspend(self, job_id: str, reason: str = "") -> State:
+        """Take the planned start of a job that has not started away; it keeps all it knows.
+
+        Raises: `JobUnknown`, `IllegalTransition`.
+        """
+        return State(self.store.suspend(_id(job_id), self._by, reason).state)
+
+    def resume(self, job_id: str, reason: str = "") -> State:
+        """Start a waiting or suspended job as soon as it may.  Raises: `JobUnknown`, `IllegalTransition`."""
+        return self._act(self.store.change_start(_id(job_id), None, self._by, reason))
+
+    def change_start_time(self, job_id: str, when: datetime | float, reason: str = "") -> State:
+        """Give a job that has not started another start time, in place.
+
+        Parameters: an aware datetime, or seconds from now, 0 or more.  Raises: `JobUnknown`, `IllegalTransition`,
+        `InvalidOption`.
+        """
+        return self._act(self.store.change_start(_id(job_id), milliseconds("when", when), self._by, reason))
+
+    def abort(self, job_id: str, reason: str = "") -> State:
+        """Abort a job that has not started: REMOVING, and REMOVED once a worker has told the job so.
+
+        Raises: `JobUnknown`, `IllegalTransition` for a job that runs or has ended.
+        """
+        return self._act(self.store.remove(_id(job_id), self._by, reason))
+
+    def publish(self, verdict: Verdict) -> None:
+        """Publish the messages a verb left to be published; a worker's keeper does it where this cannot."""
+
+    def _act(self, verdict: Verdict) -> State:
+        self.publish(verdict)
+        return State(verdict.state)
+
+
+def _id(job_id: str) -> str:
+    text = str(job_id)
+    if not text or len(text) > 255 or any(ord(char) < 32 for char in text):
+        raise InvalidOption(option="job_id", value=job_id, allowed="must be 1 to 255 printable characters")
+    return text
+
+
+def _states(given: str | State | Iterable[str | State] | None) -> tuple[State, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    for name in names:
+        if name not in State.__members__:
+            hint = nearest(str(name), State.__members__)
+            raise InvalidOption(option="state", value=str(name), allowed=f"there is no such state, {hint}")
+    return tuple(State(name) for name in names)
+
+
+def milliseconds(option: str, when: datetime | float) -> int:
+    """A moment as Redis time.  Raises: `InvalidOption` for a naive datetime or negative seconds."""
+    if isinstance(when, datetime):
+        if when.tzinfo is None:
+            raise InvalidOption(option=option, value=when, allowed="must have a time zone (tzinfo)")
+        return int(when.timestamp() * 1000)
+    if isinstance(when, bool) or not isinstance(when, int | float) or not 0 <= when < 1e10:
+        raise InvalidOption(
+            option=option, value=when, allowed="must be an aware datetime, or seconds from now, 0 or more"
+        )
+    return int((datetime.now(timezone.utc) + timedelta(seconds=when)).timestamp() * 1000)

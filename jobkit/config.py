@@ -1,0 +1,83 @@
+"""The settings of jobkit: one frozen object, read from the app's configuration and checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from jobkit.errors import InvalidOption, nearest
+from jobkit.store.keys import Keys
+
+#: What every option of ours begins with in the app's configuration.
+PREFIX = "jobkit_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every option, with its default; in the app's configuration each has the prefix ``jobkit_``.
+
+    * `namespace`: which jobs belong together; also the hash tag of all keys.
+    * `backend`: URL of the store's Redis; "" means the result backend's Redis, else the broker's.
+    * `retention`: seconds an ended job is kept [HV: 5 minutes]; None: 300, or the app's own `result_expires`.
+    * `max_message_bytes`: the largest message that is accepted.
+    * `celery_results`: also write Celery's own result key, for clients that do not have jobkit.
+    * `patience`: seconds a client's call is tried again while Redis does not answer.
+    * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
+    * `lease`: seconds without a proof of life until a worker's runs are taken over.
+    * `renew`: seconds between two proofs of life, at most half the lease.
+    * `max_rescues`: how often a task that may run twice (`acks_late`, …) is run again because its worker vanished.
+    """
+
+    namespace: str = "jobkit"
+    backend: str = ""
+    retention: float | None = None
+    max_message_bytes: int = 8 * 1024 * 1024
+    celery_results: bool = False
+    patience: float = 3.0
+    keeper_interval: float = 0.5
+    lease: float = 10.0
+    renew: float = 3.0
+    max_rescues: int = 3
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "namespace": (lambda value: isinstance(value, str), "a name"),
+    "backend": (lambda value: isinstance(value, str), "a Redis URL"),
+    "retention": (lambda value: value is None or _seconds(value), "seconds, 0 or more"),
+    "max_message_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
+    "celery_results": (lambda value: isinstance(value, bool), "True or False"),
+    "patience": (_seconds, "seconds, 0 or more"),
+    "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "lease": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "renew": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "max_rescues": (lambda value: isinstance(value, int) and value >= 0, "a number, 0 or more"),
+}
+
+
+def read(conf: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """The settings from the app's configuration and the arguments of `JobKit`, which win.
+
+    Raises: `InvalidOption`, naming the option, its value and what is allowed.
+    """
+    known = {field.name for field in fields(Settings)}
+    # Asked for by name, as Celery's namespaces (CELERY_JOBKIT_… under Django) answer only so; unknown ones are seen.
+    named = {name.lower().partition(PREFIX)[2]: name for name in conf if PREFIX in name.lower()}
+    found = {name: conf.get(PREFIX + name, conf.get(key)) for name, key in named.items()} | dict(given)
+    for name, value in found.items():
+        if name not in known:
+            hint = nearest(PREFIX + name, {PREFIX + option for option in known})
+            raise InvalidOption(option=PREFIX + name, value=value, allowed=f"there is no such option, {hint}")
+        check, allowed = _CHECKS[name]
+        if not check(value):
+            raise InvalidOption(option=PREFIX + name, value=value, allowed=f"must be {allowed}")
+    settings = Settings(**found)
+    Keys(settings.namespace)
+    if settings.renew > settings.lease / 2:
+        allowed = f"must be at most half of {PREFIX}lease={settings.lease}"
+        raise InvalidOption(option=PREFIX + "renew", value=settings.renew, allowed=allowed)
+    return settings

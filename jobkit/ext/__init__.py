@@ -1,0 +1,1 @@
+"""The seam to Celery: one extension point per file."""

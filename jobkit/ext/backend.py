@@ -1,0 +1,180 @@
+"""The result backend: the job's record is the result's record, so an end costs the round trip a result costs anyway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import states as celery_states
+from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
+from kombu.utils.encoding import bytes_to_str
+
+from jobkit.errors import Fenced, JobUnknown
+from jobkit.ext import ends
+from jobkit.running import runs
+from jobkit.states import State
+from jobkit.store.jobs import celery_status
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+#: What Celery may store that is the end of a run, or of its part before a retry.
+_ENDS = celery_states.READY_STATES | {celery_states.RETRY}
+
+
+class Consumer(ResultConsumer):
+    """Waits for results; after a reconnect it reads the records, which Celery's own reader takes for plain keys."""
+
+    def _reconnect_pubsub(self) -> None:
+        super()._reconnect_pubsub()
+        for key in list(self.subscribed_to):
+            for meta in filter(None, self.backend.mget([key])):
+                self.on_state_change(self._decode_result(meta), None)
+
+
+if TYPE_CHECKING:
+    from celery.backends.redis import RedisBackend as _Base
+else:
+    _Base = object
+
+
+class Recording(_Base):
+    """A result backend that records the ends of runs."""
+
+    ResultConsumer = Consumer
+    app: Any
+
+    @property
+    def jobs(self) -> JobKit:
+        """The app's `JobKit`."""
+        return self.app.jobkit
+
+    def on_task_call(self, producer: Any, task_id: str) -> dict[str, Any]:
+        """Nothing: who waits subscribes when he begins to wait, and then looks."""
+        return {}
+
+    def get_key_for_task(self, task_id: Any, key: bytes = b"") -> bytes:
+        """The record; also the channel its result is announced on."""
+        if not task_id:
+            raise ValueError(f"task_id must not be empty. Got {task_id} instead.")
+        return self.jobs.store.keys.job(str(task_id)).encode()
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = celery_states.SUCCESS,
+    ) -> None:
+        """A task ended well: recorded also where its result is ignored."""
+        stored = store_result and not (request and request.ignore_result)
+        self._begin_end(task_id, result, state, None, request, stored)
+        super().mark_as_done(task_id, result, request=request, store_result=stored, state=state)
+
+    def mark_as_failure(
+        self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
+    ) -> None:
+        """A task failed: recorded also where its result is ignored."""
+        self._begin_end(task_id, exc, celery_states.FAILURE, traceback, request, store_result)
+        super().mark_as_failure(task_id, exc, traceback, request, store_result, **rest)
+
+    def mark_as_revoked(
+        self, task_id: str, reason: Any = "", request: Any = None, store_result: bool = True, **rest: Any
+    ) -> None:
+        """A task was revoked: recorded also where its result is ignored."""
+        self._begin_end(task_id, reason, celery_states.REVOKED, None, request, store_result)
+        super().mark_as_revoked(task_id, reason, request, store_result, **rest)
+
+    def mark_as_retry(
+        self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
+    ) -> None:
+        """A task asked to be tried again: its run ends, its next one is kept already."""
+        self._begin_end(task_id, exc, celery_states.RETRY, traceback, request, store_result)
+        super().mark_as_retry(task_id, exc, traceback, request, store_result, **rest)
+
+    def _begin_end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, stored: bool) -> None:
+        if task_id in runs:
+            runs[task_id].ending = True
+        if not stored and not (request and getattr(request, "is_eager", False)):
+            self._end(task_id, result, state, traceback, request, "")
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **rest: Any
+    ) -> Any:
+        """Store a result and its state: an end ends the run, STARTED is known by the claim, others are noted."""
+        encoded = self.encode_result(result, state)
+        if state == celery_states.STARTED:
+            return encoded
+        meta = self._get_result_meta(encoded, state, traceback, request)
+        meta["task_id"] = bytes_to_str(task_id)
+        payload = self.encode(meta)
+        if state in _ENDS and not self._is_a_note(task_id):
+            self._end(task_id, result, state, traceback, request, payload)
+        else:
+            self._note(task_id, request, payload)
+        if self.jobs.settings.celery_results:
+            self._set_with_state(super().get_key_for_task(task_id), payload, state)
+        return encoded
+
+    def _is_a_note(self, task_id: str) -> bool:
+        # update_state(state="FAILURE") inside a body that goes on: nobody has said that the run ends.
+        return task_id in runs and not runs[task_id].ending
+
+    def _note(self, task_id: str, request: Any, payload: Any) -> None:
+        holder = ends.holder_of(task_id, request)
+        try:
+            self.jobs.store.write(task_id, holder, {"meta": payload}, announce=payload)
+        except (Fenced, JobUnknown) as exc:
+            ends.log.warning("the state a task gave itself was refused and dropped: %s", exc)
+
+    def _end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, payload: Any) -> None:
+        running = runs.get(task_id)
+        end = ends.end_of(state, result, traceback, running, self.jobs.keep(state), payload)
+        task = self.app.tasks.get(getattr(request, "task", None))
+        ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, str(end.note)[:200])
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        store = self.jobs.store
+        state, meta, worker, pid = store.call(
+            lambda: store.client.hmget(store.keys.job(task_id), ["state", "meta", "worker", "pid"])
+        )
+        if state is None:
+            return {"status": celery_states.PENDING, "result": None}
+        if meta:
+            return self.decode_result(meta)
+        status = celery_status(state.decode())
+        started = status == celery_states.STARTED and worker
+        result = {"pid": int(pid or 0), "hostname": worker.decode().partition("|")[0]} if started else None
+        return {"task_id": task_id, "status": status, "result": result, "traceback": None, "children": []}
+
+    def mget(self, keys: list[bytes]) -> list[bytes | None]:
+        """The results of many jobs; None where there is none yet."""
+        store = self.jobs.store
+
+        def read() -> list[Any]:
+            with store.client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hmget(key, ["state", "meta"])
+                return pipe.execute()
+
+        return [meta if state and not State(state.decode()).is_live else None for state, meta in store.call(read)]
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """Is there a job of that id?"""
+        store = self.jobs.store
+        return bool(store.call(lambda: store.client.exists(store.keys.job(task_id))))
+
+    def _forget(self, task_id: str) -> None:
+        self.jobs.store.forget(task_id)
+
+
+class JobBackend(Recording, RedisBackend):
+    """Results in the job's record (``jobkit+redis://``)."""
+
+
+class SentinelJobBackend(Recording, SentinelBackend):
+    """The same behind Redis Sentinel (``jobkit+sentinel://``)."""

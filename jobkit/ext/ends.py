@@ -1,0 +1,97 @@
+"""How a run that ended in Celery's words ends in ours."""
+
+from __future__ import annotations
+
+import logging
+import traceback as traces
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+from celery import states as celery_states
+
+from jobkit.errors import Fenced, IllegalTransition, JobUnknown
+from jobkit.ext import identity, messages
+from jobkit.model import Ending, Failure
+from jobkit.running import RunningJob, runs
+from jobkit.states import Outcome, State
+from jobkit.store import End, Settled
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+log = logging.getLogger("jobkit")
+
+#: How the exceptions that stand for more than an error end a run.
+_BY_EXCEPTION: tuple[tuple[type[BaseException], tuple[str, ...], Outcome], ...] = (
+    (WorkerLostError, ("abort",), Outcome.FAILED),
+    (TimeLimitExceeded, ("?time_over", "kill"), Outcome.KILLED),
+    (SoftTimeLimitExceeded, ("?time_over", "confirm_timeout"), Outcome.FAILED),
+)
+_REVOKED = ("?remove", "?confirm_removal", "?cancel", "?kill")
+_NEVER_STARTED = ("submit_after", "remove", "confirm_removal")
+_STARTED = ("submit", "claim")
+
+
+def failure(exc: Any, traceback: Any = None) -> Failure | None:
+    """An exception as text."""
+    if not isinstance(exc, BaseException):
+        return None
+    text = traceback if isinstance(traceback, str) else "".join(traces.format_exception(exc))
+    return Failure(type(exc).__qualname__, str(exc)[:2000], text[-8000:])
+
+
+def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep: int, meta: str | bytes = "") -> End:
+    """The walk through the graph, outcome and message for one of Celery's states."""
+    common: dict[str, Any] = {"keep": keep, "meta": meta, "facts": job.last_words() if job else {}}
+    if state == celery_states.SUCCESS:
+        outcome, note = (job.outcome, job.message) if job else (Outcome.SUCCEEDED, "")
+        return End(("finish",), outcome, note, born=(*_STARTED, "finish"), **common)
+    if state == celery_states.REVOKED:
+        return End(_REVOKED, Outcome.REMOVED, str(result), born=_NEVER_STARTED, **common)
+    if state == celery_states.IGNORED:
+        return End(("finish",), Outcome.STOPPED, "the task asked to be ignored", **common)
+    cause = getattr(result, "exc", None) or result
+    for kind, verbs, outcome in _BY_EXCEPTION:
+        if isinstance(cause, kind):
+            return End(verbs, outcome, str(cause), failure(cause, traceback), born=(*_STARTED, "fail"), **common)
+    return End(("fail",), Outcome.FAILED, str(cause)[:500], failure(cause, traceback), born=_NEVER_STARTED, **common)
+
+
+def holder_of(job_id: str, request: Any) -> Settled:
+    """Who writes: this process's own run, or the worker for a child of its that died, or the manager."""
+    if job_id in runs:
+        return runs[job_id].holder
+    headers = request if isinstance(request, dict) else getattr(request, "__dict__", {})
+    run = headers.get(messages.RUN_HEADER)
+    return Settled(run, "", identity.worker())
+
+
+def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, reason: str = "") -> bool:
+    """Record an end, publish what follows from it, and tell the job; False if it was refused, which is said loudly.
+
+    A run that belongs to somebody else by now, or has ended already, keeps what is recorded: this result is dropped.
+    """
+    running = runs.get(job_id)
+    try:
+        verdict = jobs.store.finish(job_id, holder, end, reason)
+    except (Fenced, IllegalTransition, JobUnknown) as exc:
+        log.warning("the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
+        verdict = None
+    if running:
+        running.ended = True
+    if verdict:
+        jobs.publish(verdict)
+    if verdict and verdict.code == "ok" and running:
+        tell(task, running, Ending(State(verdict.state), verdict.run, end.outcome, end.note, end.failure))
+    return verdict is not None
+
+
+def tell(task: Any, job: RunningJob, ending: Ending) -> None:
+    """Call the task's `on_finished`, which sees a run that has ended; what it raises is logged and changes nothing."""
+    hook = getattr(task, "on_finished", None)
+    if hook is None:
+        return
+    try:
+        hook(job, ending)
+    except Exception:
+        log.exception("on_finished of %s[%s] raised; the run keeps its end", job.task, job.id)

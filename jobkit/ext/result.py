@@ -1,0 +1,36 @@
+"""The AsyncResult application code gets: Celery's, which knows its job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.result import AsyncResult
+
+from jobkit.model import Job, Transition
+from jobkit.states import State
+
+
+class JobResult(AsyncResult):
+    """Celery's result handle, with the job behind it.
+
+    `state` and all else keep Celery's meaning; the job's own words are under `job`.
+    """
+
+    app: Any
+    id: str
+
+    @property
+    def job(self) -> Job:
+        """What the store knows of the job now.  Raises: `JobUnknown`."""
+        job: Job = self.app.jobkit.get(self.id)
+        return job
+
+    def history(self) -> tuple[Transition, ...]:
+        """Every transition of every run."""
+        steps: tuple[Transition, ...] = self.app.jobkit.history(self.id)
+        return steps
+
+    def abort(self, reason: str = "") -> State:
+        """Abort the job; see `JobKit.abort`."""
+        state: State = self.app.jobkit.abort(self.id, reason=reason)
+        return state

@@ -1,0 +1,46 @@
+"""What every task of the app gains: the claim around its tracer, `self.job`, and a request that knows its job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.app.task import Task
+
+from jobkit.ext.trace import Claiming
+from jobkit.running import RunningJob, current
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+class JobTask:
+    """Mixed into the class of every task; it defines no hook of Celery's, so that users' own are never shadowed.
+
+    A task may define ``on_finished(self, job, ending)``: it is called once per run, after the run has ended, also for a
+    job that was aborted before its start.
+    """
+
+    __trace__ = Claiming()
+
+    if TYPE_CHECKING:
+        name: str
+        request: Any
+
+    @property
+    def job(self) -> RunningJob:
+        """The job this task body is part of; without a record where the task is called as a plain function."""
+        return current(self.request.id, self.name)
+
+
+def adopt(app: Celery) -> None:
+    """Mix `JobTask` into every task of the app, whatever base class its author chose."""
+    for task in app.tasks.values():
+        kind = type(task)
+        if isinstance(task, Task) and not issubclass(kind, JobTask):
+            tracer = task.__dict__.pop("__trace__", None)
+            task.__class__ = type(
+                kind.__name__, (JobTask, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__}
+            )
+            task.__trace__ = tracer
+            if task.Request == Task.Request:
+                task.Request = "jobkit.ext.request:JobRequest"

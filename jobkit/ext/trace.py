@@ -1,0 +1,141 @@
+"""The claim: between the message and the body, in the process that runs the body.
+
+It stands around the tracer, not in `before_start`: a duplicate delivery is dropped before Celery tells anybody that the
+task starts, and no hook a user overrides can leave it out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from billiard.einfo import ExceptionInfo
+from celery import states as celery_states
+from celery.app.task import Context
+from celery.app.trace import TraceInfo, trace_ok_t
+from celery.exceptions import Ignore
+
+from jobkit.ext import amqp, ends, identity, messages
+from jobkit.running import RunningJob, begin, runs
+from jobkit.store import Claim, Plan, Settled
+from jobkit.store.jobs import operation
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+log = logging.getLogger("jobkit")
+
+#: What a job that was aborted before its start is told.
+ABORTED = "aborted before it started"
+Tracer = Callable[..., Any]
+
+
+class Claiming:
+    """What stands in a task class's place for its tracer: Celery sets one, calls get it with the claim around it."""
+
+    def __get__(self, task: Any, owner: Any = None) -> Tracer | None:
+        return None if task is None else task.__dict__.get("_claiming_tracer")
+
+    def __set__(self, task: Any, tracer: Tracer | None) -> None:
+        task.__dict__["_claiming_tracer"] = tracer and _claiming(task, tracer)
+
+
+def _claiming(task: Any, tracer: Tracer) -> Tracer:
+    def trace(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        request = request or {}
+        if request.get("is_eager"):
+            return tracer(uuid, args, kwargs, request)
+        jobs: JobKit = task.app.jobkit
+        holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
+        if claim.code == "removing":
+            context = Context(request, args=args, kwargs=kwargs, called_directly=False)
+            return _remove(jobs, task, uuid, claim, context)
+        if claim.code not in ("ok", "again"):
+            log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
+            return _dropped()
+        return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
+
+    return trace
+
+
+def _claim(
+    jobs: JobKit, task: Any, uuid: str, request: dict[str, Any], args: Any, kwargs: Any
+) -> tuple[Settled, Claim]:
+    run, token = request.get(messages.RUN_HEADER), operation()
+    delivery = request.get("delivery_info") or {}
+    queue = delivery.get("routing_key") or ""
+    # A client without jobkit kept nothing that could be published again: what came is kept now.
+    message = messages.received(task.app, task, request, args, kwargs, queue) if run is None else ""
+    plan = Plan(uuid, task.name, message, facts=amqp.facts(request, queue))
+    redelivered = bool(delivery.get("redelivered"))
+    worker = identity.worker()
+    claim = jobs.store.claim(
+        uuid,
+        run,
+        token,
+        worker,
+        os.getpid(),
+        redelivered=redelivered,
+        plan=plan,
+        rescues=rescues(task, jobs.settings.max_rescues),
+    )
+    return Settled(claim.run, token, worker), claim
+
+
+def rescues(task: Any, most: int) -> int:
+    """How often the task may be run again because its worker vanished: never, if its options say "at most once"."""
+    return most if task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost else 0
+
+
+def _why(claim: Claim) -> str:
+    if claim.code == "missing":
+        return "its record has gone"
+    if claim.code == "stale":
+        return f"it is for another run, the job is at run {claim.run} ({claim.state})"
+    return f"the job is {claim.state}" + (f", claimed by {claim.worker.partition('|')[0]}" if claim.worker else "")
+
+
+def _run(
+    jobs: JobKit, task: Any, job: RunningJob, tracer: Tracer, args: Any, kwargs: Any, request: dict[str, Any]
+) -> Any:
+    try:
+        traced = tracer(job.id, args, kwargs, request)
+        if not job.ended:
+            _settle_what_the_backend_did_not(jobs, task, job, traced)
+        return traced
+    finally:
+        runs.pop(job.id, None)
+
+
+def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, traced: Any) -> None:
+    """The result went to another backend, or nowhere (Ignore, ignored retries): the run still ends."""
+    state = traced.info.state if traced.info else celery_states.SUCCESS
+    if state == celery_states.REJECTED:
+        return  # the worker's main process decides: requeued or failed
+    result = traced.info.retval if traced.info else traced.retval
+    end = ends.end_of(state, result, None, job, jobs.keep(state))
+    ends.finish_run(jobs, task, job.id, job.holder, end)
+
+
+def _remove(jobs: JobKit, task: Any, uuid: str, claim: Claim, context: Context) -> Any:
+    """Aborted before it started: the queue brought it here so that it can react; chords and clients hear of it."""
+    job = begin(uuid, task.name, jobs.store, Settled(None, "", identity.worker()), claim)
+    job.run = claim.run
+    try:
+        task.backend.mark_as_revoked(uuid, ABORTED, request=context, store_result=not task.ignore_result)
+        if not job.ended:
+            end = ends.end_of(celery_states.REVOKED, ABORTED, None, job, jobs.keep(celery_states.REVOKED))
+            ends.finish_run(jobs, task, uuid, job.holder, end)
+    finally:
+        runs.pop(uuid, None)
+    return _dropped()
+
+
+def _dropped() -> Any:
+    # What Celery's own tracer answers for a task that raised Ignore: the message is acknowledged, nothing is stored.
+    try:
+        raise Ignore
+    except Ignore as exc:
+        return trace_ok_t(ExceptionInfo(internal=True), TraceInfo(celery_states.IGNORED, exc), 0.0, None)

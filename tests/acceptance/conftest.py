@@ -1,0 +1,44 @@
+"""The app of lifecycle_app.py on a private Redis, and workers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from jobkit.testing import WorkerFactory, WorkerProcess
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where the tasks write what they do."""
+    path = tmp_path / "notes"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def lifecycle(jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The app's module, in this process: a client."""
+    import importlib
+    import sys
+
+    monkeypatch.setenv("JOBKIT_TEST_URL", jobkit_store_url)
+    monkeypatch.syspath_prepend(str(HERE))
+    yield importlib.import_module("lifecycle_app")
+    del sys.modules["lifecycle_app"]
+
+
+@pytest.fixture
+def start_worker(jobkit_store_url: str, notes: Path, worker_process: WorkerFactory) -> Callable[..., WorkerProcess]:
+    """Start a worker of that app."""
+    env = {"JOBKIT_TEST_URL": jobkit_store_url, "JOBKIT_TEST_NOTES": str(notes), "PYTHONPATH": str(HERE)}
+
+    def start(**options: object) -> WorkerProcess:
+        return worker_process("lifecycle_app", env=env, cwd=HERE.parent.parent, **options)
+
+    return start

@@ -1,0 +1,32 @@
+"""An app in this process, on a private Redis, without a worker."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+
+from jobkit import JobKit
+
+
+@pytest.fixture
+def app(jobkit_store_url: str) -> Celery:
+    """A small Celery app."""
+    app = Celery("small", broker=jobkit_store_url, backend=jobkit_store_url)
+
+    @app.task(name="small.add", shared=False)
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    return app
+
+
+@pytest.fixture
+def jobs(app: Celery) -> JobKit:
+    """The same app as a jobkit app."""
+    return JobKit(app)
+
+
+@pytest.fixture
+def add(app: Celery, jobs: JobKit) -> object:
+    """One of its tasks."""
+    return app.tasks["small.add"]
