@@ -18,11 +18,13 @@ from jobkit.errors import (
 )
 from jobkit.ext.app import JobKit
 from jobkit.model import Ending, Failure, Job, LogLine, Page, Progress, Run, Transition
+from jobkit.policy import Backoff, Policy
 from jobkit.states import Category, Outcome, State
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backoff",
     "BadRecord",
     "Category",
     "Ending",
@@ -42,6 +44,7 @@ __all__ = [
     "Page",
     "PayloadError",
     "PayloadTooLarge",
+    "Policy",
     "Progress",
     "Run",
     "State",

@@ -42,9 +42,13 @@ class AsyncClient:
         """See `submit`."""
         return await self._in_thread("submit", signature, **options)
 
-    async def aabort(self, job_id: str, reason: str = "") -> State:
+    async def aabort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """See `abort`."""
-        return await self._in_thread("abort", job_id, reason)  # type: ignore[no-any-return]
+        return await self._in_thread("abort", job_id, reason, grace)  # type: ignore[no-any-return]
+
+    async def apause(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
+        """See `pause`."""
+        return await self._in_thread("pause", job_id, reason, grace)  # type: ignore[no-any-return]
 
     async def asuspend(self, job_id: str, reason: str = "") -> State:
         """See `suspend`."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from jobkit.errors import InvalidOption, nearest
+from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, nearest
 from jobkit.model import Job, LogLine, Page, Run, Transition
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, queries, records
+from jobkit.store.keys import checked_id
 
 #: Jobs a page may hold.
 PAGE_LIMIT = 1000
@@ -46,7 +47,8 @@ class Client:
         """One page of jobs, newest first.
 
         Parameters: one or several states, a task's name, an owner, a tag (all that are given must hold); `limit`, 1 to
-        1,000; `cursor`, from the page before.  A page can hold fewer jobs than asked for and still have a next one.
+        1,000; `cursor`, from the page before.  A page can hold fewer jobs than asked for and still have a next one; a
+        record that cannot be read is named in `Page.unreadable` and harms no other.
         Raises: `InvalidOption`.
         """
         if not 1 <= limit <= PAGE_LIMIT:
@@ -54,7 +56,13 @@ class Client:
         rows, following = queries.page(
             self.store, _states(state), task or "", owner or "", tag or "", limit=limit, cursor=cursor
         )
-        return Page(tuple(records.job(job_id, fields) for job_id, fields in rows), following)
+        jobs, unreadable = [], []
+        for job_id, fields in rows:
+            try:
+                jobs.append(records.job(job_id, fields))
+            except BadRecord as exc:
+                unreadable.append(exc)
+        return Page(tuple(jobs), following, tuple(unreadable))
 
     def counts(self) -> dict[State, int]:
         """How many jobs stand in each state."""
@@ -121,12 +129,24 @@ class Client:
         """
         return self._act(self.store.change_start(_id(job_id), milliseconds("when", when), self._by, reason))
 
-    def abort(self, job_id: str, reason: str = "") -> State:
-        """Abort a job that has not started: REMOVING, and REMOVED once a worker has told the job so.
+    def abort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
+        """Abort a job.  It holds, also if no worker is up, or its worker dies meanwhile.
 
-        Raises: `JobUnknown`, `IllegalTransition` for a job that runs or has ended.
+        One that has not started is REMOVING, and REMOVED once a worker has told the job so.  One that runs is
+        CANCELLING_BY_USER: it sees `should_finish`, has its grace period (`grace`, seconds), and then is killed.
+        Raises: `JobUnknown`, `IllegalTransition` for a job that has ended.
         """
-        return self._act(self.store.remove(_id(job_id), self._by, reason))
+        try:
+            return self._act(self.store.remove(_id(job_id), self._by, reason))
+        except IllegalTransition:
+            return State(self.store.ask(_id(job_id), "cancel", self._by, reason, _grace(grace)).state)
+
+    def pause(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
+        """Tell a running job to pause: it leaves a checkpoint, and its next run is SUSPENDED until `resume`.
+
+        Raises: `JobUnknown`, `IllegalTransition` for a job that does not run.
+        """
+        return State(self.store.ask(_id(job_id), "request_pause", self._by, reason, _grace(grace)).state)
 
     def publish(self, verdict: Verdict) -> None:
         """Publish the messages a verb left to be published; a worker's keeper does it where this cannot."""
@@ -137,10 +157,13 @@ class Client:
 
 
 def _id(job_id: str) -> str:
-    text = str(job_id)
-    if not text or len(text) > 255 or any(ord(char) < 32 for char in text):
-        raise InvalidOption(option="job_id", value=job_id, allowed="must be 1 to 255 printable characters")
-    return text
+    return checked_id(str(job_id))
+
+
+def _grace(seconds: float | None) -> float | None:
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
+        raise InvalidOption(option="grace", value=seconds, allowed="must be seconds, 0 or more")
+    return seconds
 
 
 def _states(given: str | State | Iterable[str | State] | None) -> tuple[State, ...]:

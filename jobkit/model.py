@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from jobkit.errors import BadRecord
 from jobkit.states import ABOUT, FiveState, OracleState, Outcome, State, WmiState
 
 
@@ -164,7 +165,11 @@ def to_json(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, newest first; `cursor` continues it, None when it is complete."""
+    """One page of a query, newest first; `cursor` continues it, None when it is complete.
+
+    `unreadable` names the records that cannot be read, each with its job and field.
+    """
 
     jobs: tuple[Job, ...]
     cursor: str | None = None
+    unreadable: tuple[BadRecord, ...] = ()

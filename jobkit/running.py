@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from jobkit.errors import InvalidOption, NotSerializable, PayloadTooLarge
-from jobkit.states import Outcome
+from jobkit.states import Outcome, State
+from jobkit.stopping import StopSwitch, Watcher
 from jobkit.store import Claim, JobStore, Settled
 
 T = TypeVar("T")
 
 #: Bytes of a checkpoint.
 CHECKPOINT_BYTES = 1024 * 1024
-#: Seconds between two writes of progress; what comes in between is kept and written with the next, or the end.
-PROGRESS_INTERVAL = 0.5
+#: Seconds between two writes of progress, or of the place in `iterate`; the last one always arrives.
+WRITE_INTERVAL = 0.5
 
 
 class Ledger(Protocol):
@@ -39,11 +43,18 @@ class _Nowhere:
         """Nothing to keep."""
 
 
+class StopRequested(Exception):
+    """The run was told to end, and does."""
+
+
 class RunningJob:
     """The job a task body is part of: `self.job`.
 
     Every write is fenced: once the run belongs to somebody else, it raises `Fenced`.
     """
+
+    #: What `raise_if_should_finish` raises; the seam to Celery makes it one that Celery takes for no error.
+    stop_exception: type[Exception] = StopRequested
 
     def __init__(self, job_id: str, task: str, ledger: Ledger, holder: Settled, claim: Claim | None = None) -> None:
         self.id = job_id
@@ -51,10 +62,18 @@ class RunningJob:
         self.run = holder.run or 1
         self.owner = claim.owner if claim else ""
         self.tags = claim.tags if claim else ()
+        #: What the record remembers of earlier restarts, per cause.
+        self.restarts = claim.restarts if claim else ""
         self.outcome = Outcome.SUCCEEDED
         self.message = ""
         #: True once its end is being recorded, and once it is.
         self.ending = self.ended = False
+        self.stop = StopSwitch(lambda: 0, lambda: State.RUNNING)
+        #: The thread that runs the body, None once it is over; `fate` guards it, `killed` says it was raised into.
+        self.thread: int | None = threading.get_ident()
+        self.fate = threading.Lock()
+        self.killed = self.greenlet = False
+        self._watchers: list[Watcher] = []
         self._ledger, self._holder = ledger, holder
         self._checkpoint = claim.checkpoint if claim else ""
         self._lines = 0
@@ -65,17 +84,25 @@ class RunningJob:
         """Run number, claim token and worker: what fences the writes of this run."""
         return self._holder
 
+    @property
+    def fence(self) -> int:
+        """A number that only grows from run to run of this job: hand it to other systems, so that they can refuse an
+        older run that wakes up late."""
+        return self.run
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job has come.
 
         Parameters: `done` of `total`, in any unit, both 0 or more; `message`, a line for people (500 characters kept).
-        At most one write per `PROGRESS_INTERVAL`; the last one always arrives.
+        At most one write per `WRITE_INTERVAL`; the last one always arrives.
         """
         for name, value in (("done", done), ("total", total)):
             if value is not None and not (isinstance(value, int | float) and value >= 0):
                 raise InvalidOption(option=f"progress({name})", value=value, allowed="must be a number, 0 or more")
         self._progress = json.dumps([done, total, str(message)[:500]])
-        if time.monotonic() - self._written >= PROGRESS_INTERVAL or done == total:
+        if time.monotonic() - self._written >= WRITE_INTERVAL or done == total:
             self._written = time.monotonic()
             self._ledger.write(self.id, self._holder, {"progress": self._progress})
 
@@ -90,6 +117,8 @@ class RunningJob:
         logging.getLogger("jobkit.job").log(number, "%s[%s] %s", self.task, self.id, message)
         self._lines += 1
         self._ledger.log(self.id, self._holder, self._lines, level, str(message))
+
+    # -- keeping -------------------------------------------------------------------------------------------------
 
     @property
     def checkpoint(self) -> Any:
@@ -110,6 +139,53 @@ class RunningJob:
         self._ledger.write(self.id, self._holder, {"checkpoint": text})
         self._checkpoint = text
 
+    def iterate(self, items: Iterable[T], total: int | None = None) -> Iterator[tuple[int, T]]:
+        """Number and item of each, from where the last run of this job stopped; ends the run between two when told to.
+
+        Parameters: `items`, the same ones in the same order in every run; `total`, how many, for the progress (known
+        by itself for a list).  The checkpoint is how many are done: written every `WRITE_INTERVAL` and when the run is
+        told to end, so that after a crash the last half second is done again, and after a stop nothing is.
+        """
+        done = int(self.checkpoint or 0)
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        saved = time.monotonic()
+        for item in islice(items, done, None):
+            if self.should_finish:
+                self.checkpoint = done
+                self.raise_if_should_finish()
+            yield done, item
+            done += 1
+            self.progress(done, total)
+            if time.monotonic() - saved >= WRITE_INTERVAL:
+                self.checkpoint, saved = done, time.monotonic()
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    @property
+    def should_finish(self) -> bool:
+        """Was the run told to end (cancel, pause, shutdown, time over), or taken over?  A memory read.
+
+        A body that sees it has its grace period to end itself: by returning, or by `raise_if_should_finish`.
+        """
+        return self.stop()
+
+    @property
+    def stop_reason(self) -> State | None:
+        """Why it should finish: CANCELLING_BY_USER, CANCELLING_BY_SYSTEM, …; None if it should not."""
+        return self.stop.reason
+
+    def raise_if_should_finish(self) -> None:
+        """End the run here if it was told to end; what was saved as checkpoint is there for the next one."""
+        if self.should_finish:
+            raise self.stop_exception(f"told to finish: {self.stop_reason}")
+
+    def on_should_finish(self, callback: Callable[[State], object]) -> None:
+        """Have `callback` called once, in a thread of its own and with the reason, when the run should finish."""
+        watcher = Watcher(self.stop, callback)
+        self._watchers.append(watcher)
+        watcher.start()
+
     def succeeded(self, message: str, result: T | None = None) -> T | None:
         """End well, with a message for people: ``return self.job.succeeded("12 files", result=files)``."""
         self.outcome, self.message = Outcome.SUCCEEDED, str(message)
@@ -123,6 +199,11 @@ class RunningJob:
     def last_words(self) -> dict[str, str]:
         """What was not written yet, for the end of the run to take along."""
         return {"progress": self._progress} if self._progress else {}
+
+    def close(self) -> None:
+        """The body is over."""
+        for watcher in self._watchers:
+            watcher.stop()
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.task}[{self.id}] run {self.run}>"

@@ -297,7 +297,7 @@ _ROWS = (
     Verb("child_started", (S.CHILD_QUEUED,), S.CHILD_RUNNING, _MANAGER, "the first of its children runs"),
     Verb("child_stopped", (S.CHILD_RUNNING,), S.CHILD_QUEUED, _MANAGER, "none of its children runs, some wait"),
     Verb("roll_back", (*_ACTIVE, *_CHILDREN), S.ROLLING_BACK, _WORKER, "its compensations have to run first"),
-    Verb("finish", (*_UNASKED, *_CHILDREN), S.FINISHED, _WORKER, "its body returned"),
+    Verb("finish", (*_ACTIVE, *_CHILDREN), S.FINISHED, _WORKER, "its body is done, told to end or not"),
     Verb("confirm_cancel", (S.CANCELLING_BY_USER, S.ROLLING_BACK), S.CANCELLED, _WORKER, "it obeyed the cancel"),
     Verb("confirm_timeout", (S.CANCELLING_BY_SYSTEM, S.ROLLING_BACK), S.TIMEOUT, _WORKER, "it obeyed the time limit"),
     Verb("confirm_shutdown", (S.SHUTDOWN_REQUEST,), S.SHUTDOWN_CONFIRMED, _WORKER, "it obeyed the shutdown"),

@@ -113,11 +113,11 @@ class JobAMQP(AMQP):
             suspended=wish.suspended,
             owner=wish.owner,
             tags=wish.tags,
-            facts=facts(headers, str(getattr(queue, "name", queue))),
+            facts=facts(headers, str(getattr(queue, "name", queue)), options.get("priority")),
         )
 
 
-def facts(headers: dict[str, Any], queue: str) -> dict[str, str | int]:
+def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> dict[str, str | int]:
     """What a record keeps of a message's headers, for people."""
     own_root = headers.get("root_id") in (None, headers.get("id"))
     return {
@@ -125,8 +125,9 @@ def facts(headers: dict[str, Any], queue: str) -> dict[str, str | int]:
         "args": _short(headers.get("argsrepr")),
         "kwargs": _short(headers.get("kwargsrepr")),
         "root": "" if own_root else headers["root_id"],
-        "parent": headers.get("parent_id") or "",
+        "parent": "" if headers.get("parent_id") == headers.get("id") else headers.get("parent_id") or "",
         "retries": headers.get("retries") or "",
+        "priority": "" if priority is None else priority,
     }
 
 

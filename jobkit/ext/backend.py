@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
+from celery.exceptions import Retry
 from kombu.utils.encoding import bytes_to_str
 
 from jobkit.errors import Fenced, JobUnknown
-from jobkit.ext import ends
+from jobkit.ext import ends, restarts
 from jobkit.running import runs
 from jobkit.states import State
+from jobkit.store import End, queries
 from jobkit.store.jobs import celery_status
 
 if TYPE_CHECKING:
@@ -69,6 +72,9 @@ class Recording(_Base):
         state: str = celery_states.SUCCESS,
     ) -> None:
         """A task ended well: recorded also where its result is ignored."""
+        job = runs.get(task_id)
+        if job and job.stop_reason:
+            return  # it was told to end: the claim around its tracer records how
         stored = store_result and not (request and request.ignore_result)
         self._begin_end(task_id, result, state, None, request, stored)
         super().mark_as_done(task_id, result, request=request, store_result=stored, state=state)
@@ -76,7 +82,9 @@ class Recording(_Base):
     def mark_as_failure(
         self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
     ) -> None:
-        """A task failed: recorded also where its result is ignored."""
+        """A task failed: recorded also where its result is ignored; or it runs again, if its policy has it so."""
+        if self._run_again(task_id, exc, traceback, request):
+            return
         self._begin_end(task_id, exc, celery_states.FAILURE, traceback, request, store_result)
         super().mark_as_failure(task_id, exc, traceback, request, store_result, **rest)
 
@@ -91,13 +99,34 @@ class Recording(_Base):
         self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
     ) -> None:
         """A task asked to be tried again: its run ends, its next one is kept already."""
+        if isinstance(exc, Retry) and exc.exc is None:
+            return  # a worker that goes down cut it off, and sends nothing: who takes its runs over decides
         self._begin_end(task_id, exc, celery_states.RETRY, traceback, request, store_result)
         super().mark_as_retry(task_id, exc, traceback, request, store_result, **rest)
+
+    def _run_again(self, task_id: str, exc: Any, traceback: Any, request: Any) -> bool:
+        job, task = runs.get(task_id), self.app.tasks.get(getattr(request, "task", None))
+        verbs, outcome, cause = ends.kind_of(exc)
+        if task is None or _is_eager(request) or not (job or cause == "abort"):
+            return False
+        policy = restarts.policy_of(task, self.jobs.settings.max_rescues)
+        so_far = job.restarts if job else queries.fields(self.jobs.store, task_id, "restarts").get("restarts", "")
+        end = End(verbs, outcome, str(exc)[:500], ends.failure(exc, traceback), keep=self.jobs.keep("RETRY"))
+        end = restarts.with_restart(end, policy, cause, so_far)
+        if end.again is None:
+            return False
+        end = replace(end, meta=self._payload(task_id, exc, celery_states.RETRY, traceback, request))
+        ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
+        return True
+
+    def _payload(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> Any:
+        meta = self._get_result_meta(self.encode_result(result, state), state, traceback, request)
+        return self.encode({**meta, "task_id": bytes_to_str(task_id)})
 
     def _begin_end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, stored: bool) -> None:
         if task_id in runs:
             runs[task_id].ending = True
-        if not stored and not (request and getattr(request, "is_eager", False)):
+        if not stored and not _is_eager(request):
             self._end(task_id, result, state, traceback, request, "")
 
     def store_result(
@@ -105,11 +134,9 @@ class Recording(_Base):
     ) -> Any:
         """Store a result and its state: an end ends the run, STARTED is known by the claim, others are noted."""
         encoded = self.encode_result(result, state)
-        if state == celery_states.STARTED:
+        if state == celery_states.STARTED or (_is_eager(request) and state not in celery_states.READY_STATES):
             return encoded
-        meta = self._get_result_meta(encoded, state, traceback, request)
-        meta["task_id"] = bytes_to_str(task_id)
-        payload = self.encode(meta)
+        payload = self._payload(task_id, result, state, traceback, request)
         if state in _ENDS and not self._is_a_note(task_id):
             self._end(task_id, result, state, traceback, request, payload)
         else:
@@ -130,9 +157,13 @@ class Recording(_Base):
             ends.log.warning("the state a task gave itself was refused and dropped: %s", exc)
 
     def _end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, payload: Any) -> None:
-        running = runs.get(task_id)
+        running, name = runs.get(task_id), getattr(request, "task", None) or ""
         end = ends.end_of(state, result, traceback, running, self.jobs.keep(state), payload)
-        task = self.app.tasks.get(getattr(request, "task", None))
+        if _is_eager(request):
+            end = replace(end, born=(*ends.STARTED, *end.verbs))
+        elif not running and name:
+            end = replace(end, facts={"task": name})
+        task = self.app.tasks.get(name)
         ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, str(end.note)[:200])
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -170,6 +201,10 @@ class Recording(_Base):
 
     def _forget(self, task_id: str) -> None:
         self.jobs.store.forget(task_id)
+
+
+def _is_eager(request: Any) -> bool:
+    return bool(getattr(request, "is_eager", False))
 
 
 class JobBackend(Recording, RedisBackend):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
 from jobkit.ext import identity, lost, messages
-from jobkit.services import leases, publishing, retention
+from jobkit.ext.kill import Executioner
+from jobkit.ext.orders import Listener
+from jobkit.services import going_down, leases, overtime, publishing, retention
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
+from jobkit.services.lost_messages import Search
+from jobkit.store import JobStore
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -35,6 +41,8 @@ class Keeper(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         # Before the pool forks: every child inherits it.
         self.identity = identity.become_worker(worker.hostname)
+        self.pid = os.getpid()
+        self.leaving = False
         self.loop: Loop | None = None
 
     def start(self, worker: Any) -> None:
@@ -45,24 +53,44 @@ class Keeper(bootsteps.StartStopStep):
         self.heart = Heartbeat(store, self.identity, settings.lease, settings.renew)
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)
+        executioner = Executioner(jobs, worker)
+        self.listener = Listener(store, self.identity, executioner.condemn)
+        by = f"keeper of {worker.hostname}"
+        search = Search(store, worker_state.requests, partial(messages.queue_size, worker.app), settings.lease / 2)
         duties: dict[str, Callable[[], object]] = {
             "heartbeat": self.heart.run_once,
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
-            "publishing": partial(publishing.run_once, store, publish, f"keeper of {worker.hostname}"),
+            "publishing": partial(publishing.run_once, store, publish, by),
+            "lost messages": search.run_once,
+            "overtime": partial(overtime.run_once, store, by),
+            "going down": partial(self._tell, store, by),
+            "kill": executioner.run_once,
             "retention": partial(retention.run_once, store),
         }
         self.loop = Loop(duties, settings.keeper_interval)
         self.loop.start()
+        self.listener.start()
+        signals.worker_shutting_down.connect(self.going_down, weak=False)
         # Celery stops its steps before it drains the pool; the lease has to outlive the last running task.
         signals.worker_shutdown.connect(self.goodbye, weak=False)
         atexit.register(self.goodbye)
 
+    def going_down(self, **_: Any) -> None:
+        """The worker was told to go down: its jobs are told in the next round, not here in the signal's handler."""
+        self.leaving = True
+
+    def _tell(self, store: JobStore, by: str) -> None:
+        if self.leaving:
+            going_down.run_once(store, self.identity, by)
+            self.leaving = False
+
     def goodbye(self, **_: Any) -> None:
-        """The last task is done, or the process ends: give the lease back."""
+        """The last task is done, or the process ends: give the lease back, so that what it holds is taken over."""
         loop, self.loop = self.loop, None
-        if loop is None:
+        if loop is None or os.getpid() != self.pid:
             return
         loop.stop()
+        self.listener.stop()
         try:
             self.heart.goodbye()
         except StoreError as exc:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery import states as celery_states
+from celery.exceptions import Retry
 
 from jobkit.errors import Fenced, IllegalTransition, JobUnknown
 from jobkit.ext import identity, messages
@@ -15,21 +16,28 @@ from jobkit.model import Ending, Failure
 from jobkit.running import RunningJob, runs
 from jobkit.states import Outcome, State
 from jobkit.store import End, Settled
+from jobkit.store.jobs import plain
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
 
 log = logging.getLogger("jobkit")
 
-#: How the exceptions that stand for more than an error end a run.
-_BY_EXCEPTION: tuple[tuple[type[BaseException], tuple[str, ...], Outcome], ...] = (
-    (WorkerLostError, ("abort",), Outcome.FAILED),
-    (TimeLimitExceeded, ("?time_over", "kill"), Outcome.KILLED),
-    (SoftTimeLimitExceeded, ("?time_over", "confirm_timeout"), Outcome.FAILED),
+#: How the exceptions that stand for more than an error end a run, and the cause a policy knows them by.
+#: Some end one that nobody could claim: its process died before, or no worker knows the task.
+_BY_EXCEPTION: tuple[tuple[type[BaseException], tuple[str, ...], Outcome, str], ...] = (
+    (WorkerLostError, ("?claim", "abort"), Outcome.FAILED, "abort"),
+    (TimeLimitExceeded, ("?claim", "?time_over", "kill"), Outcome.KILLED, ""),
+    (SoftTimeLimitExceeded, ("?time_over", "confirm_timeout"), Outcome.FAILED, "timeout"),
 )
-_REVOKED = ("?remove", "?confirm_removal", "?cancel", "?kill")
+_REVOKED = ("?remove", "?confirm_removal", "?kill", "?cancel", "?kill")
+#: What a job that was killed is told, and what Celery says of one that it terminated.
+KILLED = "killed: it did not end itself within its grace period"
+_OUTCOMES = {KILLED: Outcome.KILLED, "terminated": Outcome.KILLED, "cancelled": Outcome.STOPPED}
 _NEVER_STARTED = ("submit_after", "remove", "confirm_removal")
-_STARTED = ("submit", "claim")
+_FAIL = ("?claim", "fail")
+#: How a job that nobody submitted begins its path: one that was run eagerly.
+STARTED = ("submit", "claim")
 
 
 def failure(exc: Any, traceback: Any = None) -> Failure | None:
@@ -37,7 +45,7 @@ def failure(exc: Any, traceback: Any = None) -> Failure | None:
     if not isinstance(exc, BaseException):
         return None
     text = traceback if isinstance(traceback, str) else "".join(traces.format_exception(exc))
-    return Failure(type(exc).__qualname__, str(exc)[:2000], text[-8000:])
+    return Failure(type(exc).__qualname__, plain(str(exc))[:2000], plain(text)[-8000:])
 
 
 def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep: int, meta: str | bytes = "") -> End:
@@ -45,16 +53,26 @@ def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep
     common: dict[str, Any] = {"keep": keep, "meta": meta, "facts": job.last_words() if job else {}}
     if state == celery_states.SUCCESS:
         outcome, note = (job.outcome, job.message) if job else (Outcome.SUCCEEDED, "")
-        return End(("finish",), outcome, note, born=(*_STARTED, "finish"), **common)
+        return End(("finish",), outcome, note, born=(*STARTED, "finish"), **common)
     if state == celery_states.REVOKED:
-        return End(_REVOKED, Outcome.REMOVED, str(result), born=_NEVER_STARTED, **common)
+        verbs: tuple[str, ...] = (
+            ("confirm_cancel",) if job and job.stop_reason is State.CANCELLING_BY_USER else _REVOKED
+        )
+        return End(verbs, _OUTCOMES.get(str(result), Outcome.REMOVED), str(result), born=_NEVER_STARTED, **common)
     if state == celery_states.IGNORED:
         return End(("finish",), Outcome.STOPPED, "the task asked to be ignored", **common)
-    cause = getattr(result, "exc", None) or result
-    for kind, verbs, outcome in _BY_EXCEPTION:
+    cause = (result.exc or result) if isinstance(result, Retry) else result
+    verbs, outcome, _ = kind_of(cause)
+    born = _NEVER_STARTED if verbs == _FAIL else (*STARTED, "fail")
+    return End(verbs, outcome, str(cause)[:500], failure(cause, traceback), born=born, **common)
+
+
+def kind_of(cause: Any) -> tuple[tuple[str, ...], Outcome, str]:
+    """How an exception ends a run: the walk, the outcome, and the cause a policy knows it by."""
+    for kind, verbs, outcome, name in _BY_EXCEPTION:
         if isinstance(cause, kind):
-            return End(verbs, outcome, str(cause), failure(cause, traceback), born=(*_STARTED, "fail"), **common)
-    return End(("fail",), Outcome.FAILED, str(cause)[:500], failure(cause, traceback), born=_NEVER_STARTED, **common)
+            return verbs, outcome, name
+    return _FAIL, Outcome.FAILED, "error"
 
 
 def holder_of(job_id: str, request: Any) -> Settled:

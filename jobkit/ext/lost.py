@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from billiard.exceptions import WorkerLostError
+from celery import states as celery_states
 
-from jobkit.ext import ends, identity, messages
+from jobkit.ext import ends, identity, messages, restarts
 from jobkit.ext.backend import Recording
-from jobkit.states import Outcome
+from jobkit.policy import from_text
+from jobkit.states import Outcome, State
 from jobkit.store import End, Settled
 from jobkit.store.workers import Lost
 
@@ -21,16 +25,24 @@ def settle(jobs: JobKit, lost: Lost) -> None:
     holder = Settled(lost.run, "", identity.worker())
     reason = f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
-    if lost.message and lost.rescued < lost.rescues:
-        facts = {"rescued": str(lost.rescued + 1)}
-        end = End(("abort",), Outcome.FAILED, reason, again=True, facts=facts, keep=jobs.keep("FAILURE"))
+    end = End(("abort",), Outcome.FAILED, reason, keep=jobs.keep(celery_states.FAILURE))
+    if lost.message and lost.policy and lost.state not in _UNWANTED:
+        end = restarts.with_restart(end, from_text(lost.policy), "abort", lost.restarts)
+    if end.again is not None:
         ends.finish_run(jobs, task, lost.id, holder, end, reason)
         return
-    exc = WorkerLostError(reason if not lost.rescued else f"{reason}, after {lost.rescued} restarts")
+    exc = WorkerLostError(f"{reason}, after {counted} restarts" if (counted := _restarts(lost)) else reason)
     backend = task.backend if task else jobs.app.backend
     if lost.message:
         # Chords, chains and errbacks hear of it the way they hear of every failure.
         backend.mark_as_failure(lost.id, exc, request=messages.context(jobs.app, lost.message, lost.run))
     if not isinstance(backend, Recording) or not lost.message:
-        end = ends.end_of("FAILURE", exc, None, None, jobs.keep("FAILURE"))
-        ends.finish_run(jobs, task, lost.id, holder, end, reason)
+        ends.finish_run(jobs, task, lost.id, holder, replace(end, failure=ends.failure(exc)), reason)
+
+
+def _restarts(lost: Lost) -> int:
+    return int(json.loads(lost.restarts).get("abort", 0)) if lost.restarts else 0
+
+
+#: What was told to end for good is not run again because its worker vanished meanwhile.
+_UNWANTED = (State.CANCELLING_BY_USER,)

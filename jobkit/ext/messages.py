@@ -110,3 +110,12 @@ def publish(app: Celery, text: str, run: int) -> None:
         options["expiration"] = max(0.0, left.total_seconds())
     with app.producer_or_acquire() as producer:
         app.amqp.publish(producer, kept["name"], message, **options)
+
+
+def queue_size(app: Celery, name: str) -> int:
+    """How many messages a queue holds, asked of the broker; 0 where it has no such queue."""
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(name, passive=True).message_count)
+        except connection.channel_errors:
+            return 0

@@ -30,7 +30,7 @@ class JobResult(AsyncResult):
         steps: tuple[Transition, ...] = self.app.jobkit.history(self.id)
         return steps
 
-    def abort(self, reason: str = "") -> State:
+    def abort(self, reason: str = "", grace: float | None = None) -> State:
         """Abort the job; see `JobKit.abort`."""
-        state: State = self.app.jobkit.abort(self.id, reason=reason)
+        state: State = self.app.jobkit.abort(self.id, reason=reason, grace=grace)
         return state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo
@@ -17,9 +18,11 @@ from celery.app.task import Context
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
-from jobkit.ext import amqp, ends, identity, messages
-from jobkit.running import RunningJob, begin, runs
-from jobkit.store import Claim, Plan, Settled
+from jobkit.ext import amqp, ends, identity, kill, messages, orders, restarts
+from jobkit.running import RunningJob, StopRequested, begin, runs
+from jobkit.states import State
+from jobkit.stopping import StopSwitch
+from jobkit.store import Claim, JobStore, Plan, Settled, queries
 from jobkit.store.jobs import operation
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ log = logging.getLogger("jobkit")
 #: What a job that was aborted before its start is told.
 ABORTED = "aborted before it started"
 Tracer = Callable[..., Any]
+
+
+class JobStopped(StopRequested, Ignore):
+    """The run was told to end, and does: for Celery, and all that watch it, no error."""
+
+
+RunningJob.stop_exception = JobStopped
 
 
 class Claiming:
@@ -55,6 +65,9 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
         if claim.code not in ("ok", "again"):
             log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
             return _dropped()
+        if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
+            # The next run has a message of its own; to the task it is the same one, delivered once more.
+            request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
         return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
 
     return trace
@@ -70,7 +83,7 @@ def _claim(
     message = messages.received(task.app, task, request, args, kwargs, queue) if run is None else ""
     plan = Plan(uuid, task.name, message, facts=amqp.facts(request, queue))
     redelivered = bool(delivery.get("redelivered"))
-    worker = identity.worker()
+    worker, policy = identity.worker(), restarts.policy_of(task, jobs.settings.max_rescues)
     claim = jobs.store.claim(
         uuid,
         run,
@@ -79,14 +92,14 @@ def _claim(
         os.getpid(),
         redelivered=redelivered,
         plan=plan,
-        rescues=rescues(task, jobs.settings.max_rescues),
+        run_time=policy.max_run_time,
+        facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
     )
     return Settled(claim.run, token, worker), claim
 
 
-def rescues(task: Any, most: int) -> int:
-    """How often the task may be run again because its worker vanished: never, if its options say "at most once"."""
-    return most if task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost else 0
+def _was_given_back(jobs: JobKit, uuid: str, run: int) -> bool:
+    return any(step.run == run and step.target is State.ABORTED_RESTART for step in jobs.history(uuid))
 
 
 def _why(claim: Claim) -> str:
@@ -100,23 +113,56 @@ def _why(claim: Claim) -> str:
 def _run(
     jobs: JobKit, task: Any, job: RunningJob, tracer: Tracer, args: Any, kwargs: Any, request: dict[str, Any]
 ) -> Any:
+    job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job))
+    job.stop.then = partial(_follow_nothing, request)
+    context = Context(request, args=args, kwargs=kwargs, called_directly=False)
     try:
         traced = tracer(job.id, args, kwargs, request)
+    except BaseException:
+        if not job.killed:
+            raise
+        traced = _dropped()
+    finally:
+        kill.spare(job)
+        job.close()
+    try:
         if not job.ended:
-            _settle_what_the_backend_did_not(jobs, task, job, traced)
+            _settle_what_the_backend_did_not(jobs, task, job, traced, context)
         return traced
     finally:
         runs.pop(job.id, None)
 
 
-def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, traced: Any) -> None:
-    """The result went to another backend, or nowhere (Ignore, ignored retries): the run still ends."""
+def _where(store: JobStore, job: RunningJob) -> State:
+    """Where the run stands; ABORTED if somebody else has it by now, and its writes count for nothing."""
+    found = queries.fields(store, job.id, "run", "token")
+    mine = found.get("run") == str(job.run) and found.get("token") == job.holder.token
+    return State(found["state"]) if mine else State.ABORTED
+
+
+def _follow_nothing(request: dict[str, Any]) -> None:
+    """The run was told to end: what was to follow its success does not, however its body returns."""
+    for name in ("callbacks", "chain"):
+        if request.get(name):
+            request[name].clear()
+
+
+def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, traced: Any, context: Context) -> None:
+    """It was told to end, or killed; or the result went to another backend, or nowhere (Ignore): the run still ends."""
     state = traced.info.state if traced.info else celery_states.SUCCESS
-    if state == celery_states.REJECTED:
+    if job.killed:
+        task.backend.mark_as_revoked(job.id, ends.KILLED, request=context, store_result=not task.ignore_result)
+        state, result = celery_states.REVOKED, ends.KILLED
+    elif job.stop_reason and state in (celery_states.IGNORED, celery_states.SUCCESS):
+        restarts.obey(jobs, task, job, context)
+        return
+    elif state == celery_states.REJECTED:
         return  # the worker's main process decides: requeued or failed
-    result = traced.info.retval if traced.info else traced.retval
-    end = ends.end_of(state, result, None, job, jobs.keep(state))
-    ends.finish_run(jobs, task, job.id, job.holder, end)
+    else:
+        result = traced.info.retval if traced.info else traced.retval
+    if not job.ended:
+        end = ends.end_of(state, result, None, job, jobs.keep(state))
+        ends.finish_run(jobs, task, job.id, job.holder, end)
 
 
 def _remove(jobs: JobKit, task: Any, uuid: str, claim: Claim, context: Context) -> Any:

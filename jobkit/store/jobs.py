@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis import Redis
 
-from jobkit.errors import Fenced, IllegalTransition, JobUnknown, SchemaMismatch
+from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobUnknown, SchemaMismatch
 from jobkit.model import Failure
 from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently
-from jobkit.store.keys import SCHEMA, Keys
+from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
 
 T = TypeVar("T")
@@ -27,7 +27,8 @@ LOG_BYTES = 32_768
 
 _OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
 _ACTIVE = ",".join(states(Category.RUNNING))
-_BIRTH, _BIRTH_LATER, _BIRTH_AFTER = steps("submit"), steps("submit_later"), steps("submit_after")
+_BIRTH = steps("submit")
+_BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
 _RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
 _AFTER = State.WAITING_FOR_PREDECESSOR
 _RELEASE, _RELEASE_LATER = (f"{_AFTER}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start"))
@@ -53,6 +54,7 @@ class Claim(NamedTuple):
     owner: str
     tags: tuple[str, ...]
     worker: str
+    restarts: str
 
 
 class Settled(NamedTuple):
@@ -92,7 +94,8 @@ class End:
     """How a run ends.
 
     `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
-    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has.
+    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has,
+    after so many seconds; `paused` leaves that run without a start.
     """
 
     verbs: tuple[str, ...]
@@ -102,19 +105,26 @@ class End:
     meta: str | bytes = ""
     keep: int = 300_000
     born: tuple[str, ...] = ()
-    again: bool = False
+    again: float | None = None
+    paused: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> list[str]:
         """The fields it adds to the record, flat."""
-        known = {"outcome": self.outcome.value, "note": self.note, **self.facts}
+        known = {"outcome": self.outcome.value, "note": plain(self.note), **self.facts}
         if self.failure:
             known["failure"] = json.dumps([self.failure.type, self.failure.message, self.failure.traceback])
         return [part for item in known.items() if item[1] for part in item]
 
+    def next_start(self) -> int | str:
+        """When it is to run again: ms from now, "never" until somebody says when, "" if it is not."""
+        if self.paused:
+            return "never"
+        return "" if self.again is None else int(self.again * 1000)
+
     def dropped(self) -> str:
-        """The fields nobody needs after it."""
-        return "token,next,logged" + (",message,failure" if self.outcome is Outcome.SUCCEEDED else "")
+        """The fields nobody needs after it, and those that are about another run."""
+        return "token,next,logged,note,failure" + (",message" if self.outcome is Outcome.SUCCEEDED else "")
 
 
 def operation() -> str:
@@ -124,7 +134,12 @@ def operation() -> str:
 
 def clean(text: str, limit: int = 500) -> str:
     """A text for one field of the path: no control characters, bounded."""
-    return _CONTROL.sub(" ", text)[:limit]
+    return _CONTROL.sub(" ", plain(text))[:limit]
+
+
+def plain(text: str) -> str:
+    """A text that can be written: what is no character (a file name may hold half of one) is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class JobStore:
@@ -172,25 +187,45 @@ class JobStore:
         """Record a job before its message is published.
 
         Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobUnknown` for a
-        predecessor that is not there.
+        predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one.
         """
+        checked_id(plan.id)
+        if plan.after == plan.id:
+            raise InvalidOption(option="after", value=plan.after, allowed="must be another job than the one that waits")
+        if any("\n" in tag for tag in plan.tags):
+            raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
         reply = self.run(
-            "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after, _BIRTH,
-            _BIRTH_LATER, _BIRTH_AFTER, steps("submit_suspended") if plan.suspended else "", steps("replace"), _OVER,
-            "\n".join(plan.tags), *plan.fields(),
+            "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
+            int(plan.suspended), _BIRTHS, steps("replace"), _OVER, *plan.fields(),
         )  # fmt: skip
         if reply[0] == b"missing":
             raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
         return self._verdict(plan.id, reply)
 
-    def discard(self, job_id: str, op: str, run: int) -> Verdict:
-        """Forget a job whose message could not be published."""
+    def discard(self, job_id: str, op: str, run: int, by: str = "client") -> Verdict:
+        """Forget a job whose message could not be published; one that has a past ends as removed instead."""
         waiting = ",".join(states(Category.WAITING_TO_START, Category.WAITING_TO_RUN))
-        return self._verdict(job_id, self.run("discard", job_id, op, run, waiting), strict=False)
+        args = (op, run, waiting, clean(by), _RELEASE, _RELEASE_LATER, PUBLISH_LEASE)
+        verdict = self._verdict(job_id, self.run("discard", job_id, *args), strict=False)
+        if verdict.code != "kept":
+            return verdict
+        end = End(("?remove", "confirm_removal"), Outcome.REMOVED, "its message could not be published")
+        return self.finish(job_id, Settled(None, "", by), end, end.note)
 
     def suspend(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
         """Take a job's planned start away; it keeps all it knows."""
         reply = self.run("suspend", job_id, op or operation(), clean(by), clean(reason), steps("suspend"))
+        return self._verdict(job_id, reply)
+
+    def ask(
+        self, job_id: str, verb: str, by: str, reason: str = "", grace: float | None = None, op: str = ""
+    ) -> Verdict:
+        """Tell a running job to end: `cancel`, `request_pause`, `time_over` or `request_shutdown`.
+
+        Its worker is sent the order; `grace` in seconds instead of what the job was given.
+        """
+        given = "" if grace is None else int(grace * 1000)
+        reply = self.run("ask", job_id, op or operation(), clean(by), clean(reason), steps(verb), given)
         return self._verdict(job_id, reply)
 
     def change_start(self, job_id: str, start: int | None, by: str, reason: str = "", op: str = "") -> Verdict:
@@ -241,22 +276,25 @@ class JobStore:
         *,
         redelivered: bool,
         plan: Plan,
-        rescues: int = 0,
+        run_time: float | None = None,
+        facts: Mapping[str, str | int] | None = None,
     ) -> Claim:
         """Start a run: the first one is told `ok`, whoever comes later what became of it.
 
-        `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `rescues` is how
-        often the job may be run again because its worker vanished.
+        `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `run_time`
+        is how many seconds it may take, `facts` fields of every claim.
         """
+        common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
             "claim", job_id, token, worker.partition("|")[0], "", _or_empty(run), steps("claim"),
-            steps("confirm_removal"), _BIRTH, _OVER, int(redelivered), worker, pid, rescues,
+            steps("confirm_removal"), _BIRTH, _OVER, int(redelivered), worker, pid,
+            "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
         )  # fmt: skip
         code, state, number, *kept = reply
-        checkpoint, owner, tags, holder = (part.decode() for part in kept)
+        checkpoint, owner, tags, holder, restarts = (part.decode() for part in kept)
         names = tuple(tag for tag in tags.split("\n") if tag)
-        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder)
+        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts)
 
     def finish(self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "") -> Verdict:
         """End a run, in one script: result, retention, next run, successors, waiting clients.
@@ -265,9 +303,9 @@ class JobStore:
         """
         reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
-            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART, _BIRTH,
-            _BIRTH_LATER, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
-            int(end.again), *end.fields(),
+            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
+            _BIRTHS, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
+            end.next_start(), *end.fields(),
         )  # fmt: skip
         return self._verdict(job_id, reply)
 

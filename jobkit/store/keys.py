@@ -26,6 +26,10 @@ KINDS = {
     "outbox": "outbox",  # zset: ids whose message is still to be published, by when to look again
     "workers": "workers",  # zset: workers (node|boot), by the time their lease runs out
     "held": "held:",  # set: ids of the jobs a worker holds
+    "orders": "orders:",  # list: what a worker is to tell its jobs
+    "deadlines": "deadlines",  # zset: ids of running jobs, by the end of their maximum run time
+    "reached": "reached",  # hash: queue~priority -> when the last job that started there had been queued
+    "suspects": "suspects",  # zset: ids of queued jobs whose message may be lost, by when that was first thought
     "about": "about",  # hash: schema and epoch of the namespace
     "clock": "clock",  # string: what the test build of the scripts takes for the time
     "events": "events:",  # channel: transitions of a job
@@ -62,6 +66,13 @@ class Keys:
     def state(self, state: State) -> str:
         """The index of the jobs in a state."""
         return self.key("state", state.value)
+
+
+def checked_id(job_id: str) -> str:
+    """The id, if it can be one.  Raises: `InvalidOption`."""
+    if not job_id or len(job_id) > 255 or not job_id.isprintable():
+        raise InvalidOption(option="job_id", value=job_id, allowed="must be 1 to 255 printable characters")
+    return job_id
 
 
 def lua_names() -> str:

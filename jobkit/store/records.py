@@ -19,7 +19,9 @@ BRIEF = (
 #: What only one job's own page needs.
 FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
-INTERNAL = frozenset({*FULL, "seq", "path", "token", "message", "next", "log", "logged", "hook"})
+INTERNAL = frozenset(
+    {*FULL, "seq", "path", "token", "message", "next", "log", "logged", "priority", "policy", "grace", "restarts"}
+)
 
 
 def when(milliseconds: str | None) -> datetime | None:

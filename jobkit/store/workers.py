@@ -15,9 +15,10 @@ class Lost(NamedTuple):
 
     id: str
     run: int
+    state: str
     worker: str
-    rescues: int
-    rescued: int
+    policy: str
+    restarts: str
     message: str
     task: str
 
@@ -36,7 +37,7 @@ def rescue(store: JobStore, worker: str, most: int) -> list[Lost]:
     reply = store.run("rescue", worker, most, _ACTIVE)
     parts = iter(part.decode() if isinstance(part, bytes) else part for part in reply)
     rows = zip(*[parts] * len(Lost._fields), strict=True)
-    return [Lost(i, int(run), gone, int(may or 0), int(did or 0), *rest) for i, run, gone, may, did, *rest in rows]
+    return [Lost(job_id, int(run), *rest) for job_id, run, *rest in rows]
 
 
 def rebase(store: JobStore, lease: float) -> int:
@@ -48,3 +49,31 @@ def alive(store: JobStore) -> dict[str, float]:
     """The workers and when their leases run out, seconds of Redis time."""
     found: Any = store.call(lambda: store.client.zrange(store.keys.key("workers"), 0, -1, withscores=True))
     return {name.decode(): score / 1000 for name, score in found}
+
+
+def orders(store: JobStore, worker: str, wait: float) -> tuple[str, int, float] | None:
+    """The next order for a worker: a job that was told to end, its run, and seconds of grace; None if there is none.
+
+    Waits up to `wait` seconds inside Redis, so that an order arrives within milliseconds.
+    """
+    found: Any = store.call(lambda: store.client.blpop([store.keys.key("orders", worker)], timeout=wait))
+    if found is None:
+        return None
+    job_id, run, grace = found[1].decode().rsplit("\t", 2)
+    return job_id, int(run), int(grace) / 1000
+
+
+def overdue(store: JobStore, most: int, lease: float) -> list[str]:
+    """Jobs that have run longer than they may; handed to one caller at a time."""
+    return [job_id.decode() for job_id in store.run("overdue", most, int(lease * 1000))]
+
+
+def in_time(store: JobStore, job_id: str) -> None:
+    """A job that was handed out by `overdue` is not running any more."""
+    store.call(lambda: store.client.zrem(store.keys.key("deadlines"), job_id))
+
+
+def held(store: JobStore, worker: str) -> list[str]:
+    """The jobs a worker holds."""
+    found: Any = store.call(lambda: store.client.smembers(store.keys.key("held", worker)))
+    return sorted(job_id.decode() for job_id in found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery
 
-from jobkit import Ending, JobKit
+from jobkit import Backoff, Ending, JobKit, Policy
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=URL, backend=URL)
@@ -80,3 +80,80 @@ def poison(self: Any) -> None:
     note("body", self.job.id, self.job.run)
     os.kill(os.getppid(), 9)
     time.sleep(60)
+
+
+@task(bind=True, on_finished=told)
+def looks(self: Any, seconds: float) -> str:
+    """Looks whether it should finish."""
+    note("body", self.job.id, self.job.run)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        self.job.raise_if_should_finish()
+        time.sleep(0.01)
+    return "done"
+
+
+@task(bind=True)
+def returns(self: Any, seconds: float) -> str:
+    """Sees that it should finish, and returns."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not self.job.should_finish:
+        time.sleep(0.01)
+    return "early"
+
+
+@task(bind=True)
+def hears(self: Any, seconds: float) -> str:
+    """Has itself called when it should finish."""
+    heard: list[Any] = []
+    self.job.on_should_finish(heard.append)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not heard:
+        time.sleep(0.01)
+    note("heard", self.job.id, *heard)
+    return "heard"
+
+
+@task(bind=True, on_finished=told)
+def hangs(self: Any, seconds: float) -> str:
+    """Never looks."""
+    note("body", self.job.id, self.job.run)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    note("survived", self.job.id)
+    return "done"
+
+
+@task(bind=True)
+def counts(self: Any, most: int) -> int:
+    """A hundred steps a second, each noted, from where it stopped."""
+    for n, _ in self.job.iterate(range(most)):
+        note("step", self.job.id, n)
+        time.sleep(0.01)
+    return most
+
+
+@task(bind=True, policy=Policy(max_run_time=0.5, grace=0.5, max_restarts=1, backoff=Backoff(first=0.1)))
+def overlong(self: Any, seconds: float) -> str:
+    note("body", self.job.id, self.job.run)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        self.job.raise_if_should_finish()
+        time.sleep(0.01)
+    return "done"
+
+
+@task(bind=True, policy=Policy(max_run_time=0.5, grace=0.5, max_restarts=1))
+def overlong_and_deaf(self: Any, seconds: float) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    return "done"
+
+
+@task(bind=True, policy=Policy(max_restarts=2, backoff=Backoff(first=0.1, jitter=0)))
+def errs(self: Any, times: int) -> int:
+    if self.job.run <= times:
+        raise ValueError(f"run {self.job.run}")
+    return self.job.run

@@ -4,6 +4,8 @@ local PATH_LIMIT = 16384 -- bytes of path kept; past it the oldest quarter goes
 
 local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 
+local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
+
 local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "message", "owner", "tags",
                 "submitted", "next"}
 
@@ -12,7 +14,7 @@ local function load(id)
   local values = redis.call("HMGET", job.key, unpack(FIELDS))
   for i, field in ipairs(FIELDS) do job[field] = values[i] or nil end
   job.run, job.seq, job.path = tonumber(job.run or 0), tonumber(job.seq or 0), job.path or ""
-  job.indexed = job.state
+  job.indexed, job.news = job.state, {}
   return job
 end
 
@@ -40,14 +42,14 @@ local function walk(state, steps)
   return targets
 end
 
--- Append the steps to the path and tell the watchers; save() writes it.
+-- Append the steps to the path; save() writes it, and tells the watchers what is written then.
 local function record(job, targets, at, op, by, reason, born)
   local from = born and "" or job.state or ""
   for _, target in ipairs(targets) do
     job.seq = job.seq + 1
     local line = table.concat({job.seq, job.run, target, at, op, by, reason}, "\t")
     job.path, job.state = job.path .. line .. "\n", target
-    redis.call("PUBLISH", key("events", job.id), from .. "\t" .. line)
+    add(job.news, from .. "\t" .. line)
     from = target
   end
 end
@@ -55,12 +57,11 @@ end
 -- Write the job back, with these fields and values besides, and put it into the index of its state.
 local function save(job, at, fields)
   if #job.path > PATH_LIMIT then job.path = job.path:sub(job.path:find("\n", PATH_LIMIT / 4, true) + 1) end
-  if job.indexed ~= job.state then
-    if job.indexed then redis.call("ZREM", key("state", job.indexed), job.id) end
-    redis.call("ZADD", key("state", job.state), at, job.id)
-  end
+  if job.indexed and job.indexed ~= job.state then redis.call("ZREM", key("state", job.indexed), job.id) end
+  redis.call("ZADD", key("state", job.state), at, job.id)
   redis.call("HSET", job.key, "state", job.state, "run", job.run, "seq", job.seq, "path", job.path, "since", at,
              unpack(fields or {}))
+  for _, news in ipairs(job.news) do redis.call("PUBLISH", key("events", job.id), news) end
 end
 
 -- Somebody has to publish this job's message by then: whoever asked does it now, a keeper if he did not.

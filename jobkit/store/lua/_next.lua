@@ -1,37 +1,38 @@
--- What follows the end of a run: its own next run, and the jobs that waited for it.
+-- What follows the end of a run: its own next run, and the jobs that waited for it.  Needs _drop and _birth.
 
 -- Start the next run from what was kept for it.
-local function publish_next(job, birth, later, at, op, by, lease, fields, publish)
+local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   local plan = cjson.decode(job.next)
-  job.run = job.run + 1
-  for _, value in ipairs(plan.fields) do fields[#fields + 1] = value end
-  if plan.start ~= "" and tonumber(plan.start) > at then
-    birth = later
-    redis.call("ZADD", key("due"), plan.start, job.id)
-    for _, value in ipairs({"start", plan.start}) do fields[#fields + 1] = value end
-  else
+  local now = given(plan.fields)
+  add(fields, unpack(plan.fields))
+  redis.call("HDEL", job.key, "next", "token", "worker", "pid", "start", "after", "started", "progress", "note", "failure")
+  list(job, now.owner or job.owner, now.tags or job.tags, at)
+  local ready = begin(job, plan, births, over, at, plan.op or op, by, "next run", fields)
+  -- Nothing has come of this run yet; what happened to the one before stays to be read until it starts.
+  redis.call("HDEL", job.key, "outcome")
+  if ready then
     owe(job, at, lease)
-    publish[1], publish[2] = job.id, job.run
+    add(reply, job.id, job.run, now.message or job.message)
+  else
+    redis.call("ZREM", key("outbox"), job.id)
   end
-  record(job, walk("", birth), at, op, by, "next run", true)
-  save(job, at, fields)
-  if publish[1] then publish[3] = redis.call("HGET", job.key, "message") end
 end
 
 -- Let the jobs go that waited for this one.
-local function release(id, ended, now, later, at, op, by, lease, publish)
+local function release(id, now, later, at, op, by, reason, lease, reply)
   for _, waiting in ipairs(redis.call("SMEMBERS", key("after", id))) do
     local job = load(waiting)
     local ahead = job.start and tonumber(job.start) > at
-    local targets = job.state and walk(job.state, ahead and later or now)
+    -- It may come after another job by now.
+    local targets = job.state and job.after == id and walk(job.state, ahead and later or now)
     if targets then
-      record(job, targets, at, op, by, "job " .. id .. " has ended")
+      record(job, targets, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason)
       save(job, at)
       if ahead then
         redis.call("ZADD", key("due"), job.start, waiting)
       else
         owe(job, at, lease)
-        for _, value in ipairs({waiting, job.run, job.message}) do publish[#publish + 1] = value end
+        add(reply, waiting, job.run, job.message)
       end
     end
   end

@@ -19,6 +19,9 @@ if ahead then
   redis.call("ZREM", key("outbox"), id)
   return {"ok", job.state, job.run}
 end
-if held then return {"ok", job.state, job.run} end
+if held then
+  redis.call("SADD", key("after", job.after), id)
+  return {"ok", job.state, job.run}
+end
 owe(job, at, ARGV[10])
 return {"ok", job.state, job.run, id, job.run, job.message}

@@ -2,19 +2,22 @@
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit
       6 steps of the claim  7 steps of a removal  8 steps of a birth  9 states of an ended or restarted run
-      10 "1" if the broker redelivered it  11 worker  12 pid  13 times it may be run again if its worker vanishes
-      14.. fields and values of a job without a record
-Returns {code, state, run, checkpoint, owner, tags, worker}:
+      10 "1" if the broker redelivered it  11 worker  12 pid  13 ms it may run, or ""
+      14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
+Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far}:
       ok | again | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
-local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at, "rescues", ARGV[13]}
+local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
+local common = 14 + ARGV[14]
+add(fields, unpack(ARGV, 15, common))
 local function answer(code)
-  local kept = redis.call("HMGET", job.key, "checkpoint", "owner", "tags", "worker")
-  return {code, job.state or "", job.run, kept[1] or "", kept[2] or "", kept[3] or "", kept[4] or ""}
+  local kept = redis.call("HMGET", job.key, "checkpoint", "owner", "tags", "worker", "restarts")
+  for i = 1, 5 do kept[i] = kept[i] or "" end
+  return {code, job.state or "", job.run, unpack(kept)}
 end
 
-if job.token == token then return answer("again") end
+if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
 if run ~= "" then
   if not job.state then return answer("missing") end
   if tonumber(run) ~= job.run then return answer("stale") end
@@ -22,8 +25,7 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10] ~= "1") then
   -- A client without jobkit sent it: this is the first that is known of it, or it sent the same id once more.
   job.run = job.run + 1
   record(job, walk("", ARGV[8]), at, token .. "b", "client", "sent without jobkit", true)
-  for i = 14, #ARGV do fields[#fields + 1] = ARGV[i] end
-  for _, value in ipairs({"submitted", at}) do fields[#fields + 1] = value end
+  add(fields, "submitted", at, unpack(ARGV, common + 1))
   redis.call("PERSIST", job.key)
   redis.call("ZREM", key("ended"), id)
 end
@@ -31,7 +33,10 @@ end
 local targets = walk(job.state, ARGV[6])
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
-redis.call("HDEL", job.key, "meta", "progress")
+redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires")
 redis.call("SADD", key("held", ARGV[11]), id)
+local queue, priority, since = unpack(redis.call("HMGET", job.key, "queue", "priority", "since"))
+if since then redis.call("HSET", key("reached"), (queue or "") .. "~" .. (priority or ""), since) end
+if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
 save(job, at, fields)
 return answer("ok")

@@ -1,13 +1,17 @@
 -- include: _drop
+-- include: _birth
+-- include: _next
 --[[ discard: forget a run whose message could not be published; its submitter is told, nothing stays half-written.
 KEYS  1 base of the namespace
-ARGV  1 id  2 operation that created it  3 run  4 states it may still stand in
-Returns {code, state, run}: ok | refused (somebody has it already) | missing ]]
-local id, op, run = ARGV[1], ARGV[2], ARGV[3]
-local job = load(id)
+ARGV  1 id  2 operation that created it  3 run  4 states it may still stand in  5 by
+      6 steps of a release now  7 later  8 ms until somebody else may publish what is owed
+Returns {code, state, run, id, run and message of each job to publish…}:
+      ok | kept (it has a past: to be ended instead) | refused (somebody has it already) | missing ]]
+local id, op, run = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local job, reply = load(id), {"ok", "", 0}
 if not job.state then return {"missing", "", 0} end
-if job.run ~= tonumber(run) or job.run > 1 or not seen(job, op) or not has(ARGV[4], job.state) then
-  return {"refused", job.state, job.run}
-end
+if job.run ~= run or not seen(job, op) or not has(ARGV[4], job.state) then return {"refused", job.state, job.run} end
+if run > 1 then return {"kept", job.state, job.run} end
 drop(job)
-return {"ok", "", 0}
+release(id, ARGV[6], ARGV[7], clock(), op, ARGV[5], "was not accepted", ARGV[8], reply)
+return reply

@@ -7,7 +7,8 @@ local job, at = load(id), clock()
 if not job.state then return {"missing", "", 0} end
 if tonumber(run) ~= job.run or not holds(job, token, "") then return {"fenced", job.state, job.run} end
 local lines, last = unpack(redis.call("HMGET", job.key, "log", "logged"))
-if last and last == run .. "." .. number then return {"again", job.state, job.run} end
+local of, kept = (last or ""):match("(%d+)%.(%d+)")
+if of == run and tonumber(kept) >= tonumber(number) then return {"again", job.state, job.run} end
 lines = (lines or "") .. table.concat({at, run, level, text}, "\t") .. "\n"
 if #lines > tonumber(limit) then lines = lines:sub((lines:find("\n", #lines - limit, true) or 0) + 1) end
 redis.call("HSET", job.key, "log", lines, "logged", run .. "." .. number)

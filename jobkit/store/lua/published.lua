@@ -2,4 +2,6 @@
 KEYS  1 base of the namespace
 ARGV  ids
 Returns how many were owed ]]
-return redis.call("ZREM", key("outbox"), unpack(ARGV))
+local owed = 0
+for _, id in ipairs(ARGV) do owed = owed + redis.call("ZREM", key("outbox"), id) end
+return owed

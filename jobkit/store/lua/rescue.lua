@@ -1,25 +1,33 @@
 --[[ rescue: take over the runs of workers whose lease has run out; the caller holds them now, and has to settle them.
+What it was handed before and did not settle (an answer was lost, or it could not) is handed to it again.
 KEYS  1 base of the namespace
 ARGV  1 the caller's worker  2 how many at most  3 states a held run may stand in
-Returns {id, run, worker that vanished, rescues allowed, rescues so far, message, task, …} ]]
+Returns {id, run, state, worker that vanished, its policy, restarts so far, message, task, …} ]]
 local me, most, active = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local taken = {}
+local function hand(id, from)
+  local run, state, policy, restarts, message, task = unpack(
+    redis.call("HMGET", key("job", id), "run", "state", "policy", "restarts", "message", "task"))
+  add(taken, id, run, state, from, policy or "", restarts or "", message or "", task or "")
+end
+
+for _, id in ipairs(redis.call("SMEMBERS", key("held", me))) do
+  local from = (redis.call("HGET", key("job", id), "token") or ""):match("^!(.*)")
+  if from then hand(id, from) end
+end
 for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", clock(), "LIMIT", 0, 20)) do
-  local held = redis.call("SRANDMEMBER", key("held", worker), most)
+  local held = most > 0 and redis.call("SRANDMEMBER", key("held", worker), most) or {}
+  most = most - #held
   for _, id in ipairs(held) do
-    local job = load(id)
+    local holder, state = unpack(redis.call("HMGET", key("job", id), "worker", "state"))
     redis.call("SREM", key("held", worker), id)
-    if job.state and job.worker == worker and has(active, job.state) then
-      local allowed, so_far, task = unpack(redis.call("HMGET", job.key, "rescues", "rescued", "task"))
-      redis.call("HSET", job.key, "worker", me, "token", "")
+    if state and holder == worker and has(active, state) then
+      -- No claim's token begins so: it says from whom the run was taken, and that it is not settled.
+      redis.call("HSET", key("job", id), "worker", me, "token", "!" .. worker)
       redis.call("SADD", key("held", me), id)
-      for _, value in ipairs({id, job.run, worker, allowed or "", so_far or "", job.message or "", task or ""}) do
-        taken[#taken + 1] = value
-      end
+      hand(id, worker)
     end
   end
-  if #held == 0 and worker ~= me then redis.call("ZREM", key("workers"), worker) end
-  most = most - #held
-  if most <= 0 then break end
+  if worker ~= me and redis.call("EXISTS", key("held", worker)) == 0 then redis.call("ZREM", key("workers"), worker) end
 end
 return taken

@@ -21,7 +21,7 @@ for _, id in ipairs(redis.call("ZRANGE", key("outbox"), "-inf", at, "BYSCORE", "
   local run, message = unpack(redis.call("HMGET", key("job", id), "run", "message"))
   if message then
     redis.call("ZADD", key("outbox"), at + lease, id)
-    for _, value in ipairs({id, run, message}) do taken[#taken + 1] = value end
+    add(taken, id, run, message)
   else
     redis.call("ZREM", key("outbox"), id)
   end

@@ -1,0 +1,94 @@
+"""The end of the ladder: a job that did not end itself within its grace period is killed, alone."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import TimeLimitExceeded
+from celery.worker import state as worker_state
+
+from jobkit.ext import ends, messages
+from jobkit.running import RunningJob, runs
+from jobkit.states import State
+from jobkit.store import queries
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+log = logging.getLogger("jobkit")
+
+
+class JobKilled(BaseException):
+    """Raised inside of a body that runs in a thread and did not end itself."""
+
+
+class Executioner:
+    """Remembers who was told to end, and kills those that have not when their grace period is over."""
+
+    def __init__(self, jobs: JobKit, worker: Any) -> None:
+        self._jobs, self._worker = jobs, worker
+        self._condemned: dict[tuple[str, int], float] = {}
+
+    def condemn(self, job_id: str, run: int, grace: float) -> None:
+        """This run was told to end; `grace` in seconds."""
+        self._condemned[job_id, run] = time.monotonic() + grace
+
+    def run_once(self) -> int:
+        """Kill those whose time is over; returns how many."""
+        now = time.monotonic()
+        due = [key for key, deadline in list(self._condemned.items()) if deadline <= now]
+        return sum(self._kill(*key) for key in due)
+
+    def _kill(self, job_id: str, run: int) -> bool:
+        self._condemned.pop((job_id, run))
+        state = queries.fields(self._jobs.store, job_id)["state"]
+        request, body = worker_state.requests.get(job_id), runs.get(job_id)
+        if state not in (State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.PAUSE_REQUEST):
+            return False  # it has ended, or only its worker goes down
+        if body and body.run == run:
+            log.warning("%s[%s] is killed: dangerous, it may leave things half done", body.task, job_id)
+            _kill_body(body, request, self._worker.pool)
+        elif request and request.time_start and request.request_dict.get(messages.RUN_HEADER) == run:
+            log.warning("%s[%s] is killed: dangerous, it may leave things half done", request.name, job_id)
+            self._worker.consumer.call_soon(_kill_child, self._worker.pool, request, State(state))
+        else:
+            return False
+        return True
+
+
+def _kill_child(pool: Any, request: Any, state: State) -> None:
+    """Record the end first, so that the death of the child is no news; then end the child, and nothing else."""
+    backend, context, store = request.task.backend, request._context, request.store_errors
+    if state is State.CANCELLING_BY_SYSTEM:
+        backend.mark_as_failure(request.id, TimeLimitExceeded(ends.KILLED), request=context, store_result=store)
+    else:
+        backend.mark_as_revoked(request.id, ends.KILLED, request=context, store_result=store)
+    request._already_cancelled = True
+    worker_state.task_ready(request)
+    pool.terminate_job(request.worker_pid, 9)
+    result = request._apply_result and request._apply_result()
+    if result is not None:
+        result.terminate(9)
+    request.acknowledge()
+
+
+def _kill_body(body: RunningJob, request: Any, pool: Any) -> None:
+    with body.fate:
+        if body.thread is None:
+            return
+        body.killed = True
+        if body.greenlet and request is not None:
+            pool.terminate_job(request.worker_pid)
+        else:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(body.thread), ctypes.py_object(JobKilled))
+
+
+def spare(body: RunningJob) -> None:
+    """The body is over: what was raised in its thread and has not arrived must not hit what runs there next."""
+    with body.fate:
+        thread, body.thread = body.thread, None
+        if body.killed and thread is not None and not body.greenlet:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)

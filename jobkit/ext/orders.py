@@ -1,0 +1,65 @@
+"""Orders for running jobs: they reach the worker's main process, and every child sees in its memory that one came."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from jobkit.errors import StoreError
+from jobkit.store import JobStore, workers
+
+log = logging.getLogger("jobkit")
+
+#: One number, shared with every child that is forked after this module was imported.
+_page = mmap.mmap(-1, 8)
+#: Seconds one wait for an order takes at most; then the thread looks whether it is over.
+WAIT = 1.0
+
+
+def number() -> int:
+    """How many orders came so far: a memory read."""
+    return int.from_bytes(_page[:8], "little")
+
+
+def announce() -> None:
+    """Let every body of this worker look."""
+    _page[:8] = (number() + 1).to_bytes(8, "little")
+
+
+def _every_second() -> int:
+    return int(time.monotonic())
+
+
+def reader() -> Callable[[], int]:
+    """How this process learns of orders: from the shared page, or by looking once a second where it was not forked."""
+    return _every_second if "FORKED_BY_MULTIPROCESSING" in os.environ else number
+
+
+class Listener(threading.Thread):
+    """Takes the orders of one worker, the moment they are given."""
+
+    def __init__(self, store: JobStore, worker: str, handle: Callable[[str, int, float], None]) -> None:
+        super().__init__(name="jobkit-orders", daemon=True)
+        self._store, self._worker, self._handle = store, worker, handle
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Wait for orders, until stop()."""
+        while not self._over.is_set():
+            try:
+                order = workers.orders(self._store, self._worker, WAIT)
+            except StoreError as exc:
+                log.error("orders for running jobs cannot be read, trying on: %s", exc)
+                self._over.wait(WAIT)
+                continue
+            if order:
+                announce()
+                self._handle(*order)
+
+    def stop(self) -> None:
+        """End with the wait under way."""
+        self._over.set()

@@ -1,0 +1,83 @@
+"""What a policy makes of an end: another run, with what the last one left."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery import states as celery_states
+
+from jobkit.errors import InvalidOption
+from jobkit.ext import ends
+from jobkit.policy import Policy
+from jobkit.running import RunningJob
+from jobkit.states import Outcome, State
+from jobkit.store import End
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+
+def policy_of(task: Any, max_rescues: int) -> Policy:
+    """The task's policy; without one, what its Celery options promise: early ack means "at most once".
+
+    Raises: `InvalidOption` for a `policy` that is none.
+    """
+    policy = getattr(task, "policy", None)
+    if policy is not None and not isinstance(policy, Policy):
+        raise InvalidOption(option="policy", value=policy, allowed="must be a jobkit.Policy")
+    if policy:
+        return policy
+    twice = task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost
+    return Policy(max_restarts=max_rescues, restart_on=("abort", "shutdown") if twice else ())
+
+
+def again(policy: Policy, cause: str, so_far: str) -> tuple[float, str] | None:
+    """Seconds until the job is to run again after this end, and the restarts to remember; None if it is not.
+
+    `so_far` is what the record remembers of earlier restarts, per cause.
+    """
+    counts: dict[str, int] = json.loads(so_far) if so_far else {}
+    if not policy.restarts(cause, counts):
+        return None
+    done = counts.get(cause, 0)
+    delay = policy.backoff.delay(done) if cause in ("error", "timeout") else 0.0
+    return delay, json.dumps({**counts, cause: done + 1})
+
+
+def with_restart(end: End, policy: Policy, cause: str, so_far: str) -> End:
+    """The same end, followed by another run if the policy has it so."""
+    plan = again(policy, cause, so_far)
+    if plan is None:
+        return end
+    return replace(end, again=plan[0], facts={**end.facts, "restarts": plan[1]})
+
+
+def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:
+    """Record the end of a run that was told to end, and did; chords and clients hear of the ends that are final."""
+    keep, note = jobs.keep(celery_states.REVOKED), str(_NOTES.get(job.stop_reason))
+    common: dict[str, Any] = {"keep": keep, "facts": job.last_words()}
+    end = None
+    if job.stop_reason is State.PAUSE_REQUEST:
+        end = End(("finish",), Outcome.STOPPED, note, paused=True, **common)
+    elif job.stop_reason is State.SHUTDOWN_REQUEST:
+        # It ended itself and was not cut off in the middle: it may always go on elsewhere.
+        end = End(("confirm_shutdown",), Outcome.STOPPED, note, again=0.0, **common)
+    elif job.stop_reason is State.CANCELLING_BY_SYSTEM:
+        task.backend.mark_as_failure(job.id, SoftTimeLimitExceeded(note), request=context)
+        end = End(("confirm_timeout",), Outcome.FAILED, note, **common)
+    elif job.stop_reason is State.CANCELLING_BY_USER:
+        task.backend.mark_as_revoked(job.id, note, request=context, store_result=not task.ignore_result)
+        end = End(("confirm_cancel",), Outcome.STOPPED, note, **common)
+    if end and not job.ended:
+        ends.finish_run(jobs, task, job.id, job.holder, end, note)
+
+
+_NOTES: dict[State | None, str] = {
+    State.PAUSE_REQUEST: "paused",
+    State.SHUTDOWN_REQUEST: "its worker went down",
+    State.CANCELLING_BY_SYSTEM: "its maximum run time was over",
+    State.CANCELLING_BY_USER: "cancelled",
+}

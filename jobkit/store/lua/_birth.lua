@@ -1,0 +1,39 @@
+-- How a run begins: listed under its owner and tags, and waiting for what it has to wait for.  Needs _drop.
+
+-- What a flat list of fields and values gives each field.
+local function given(fields)
+  local values = {}
+  for i = 1, #fields, 2 do values[fields[i]] = fields[i + 1] end
+  return values
+end
+
+-- List the job under this owner and these tags, and no longer under others.
+local function list(job, owner, tags, at)
+  if owner == job.owner and tags == job.tags then return end
+  unlist(job)
+  job.owner, job.tags = owner, tags
+  if owner then redis.call("ZADD", key("owner", owner), at, job.id) end
+  for tag in (tags or ""):gmatch("[^\n]+") do redis.call("ZADD", key("tag", tag), at, job.id) end
+end
+
+-- Begin the next run of a job, as planned; true if it is ready.  `births` are the rows of one that is ready, has its
+-- start ahead, comes after another job, has no start.
+local function begin(job, plan, births, over, at, op, by, reason, fields)
+  local ready, later, behind, idle = births:match("(.*);(.*);(.*);(.*)")
+  local birth, start = ready, tonumber(plan.start)
+  job.run, job.after = job.run + 1, plan.after
+  if plan.idle == "1" then
+    birth, start = idle, nil
+  elseif held_by(job, over) then
+    birth = behind
+    redis.call("SADD", key("after", job.after), job.id)
+  elseif start and start > at then
+    birth = later
+    redis.call("ZADD", key("due"), plan.start, job.id)
+  end
+  if start then add(fields, "start", plan.start) end
+  if (job.after or "") ~= "" then add(fields, "after", job.after) end
+  record(job, walk("", birth), at, op, by, reason, true)
+  save(job, at, fields)
+  return birth == ready
+end

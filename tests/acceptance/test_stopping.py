@@ -1,0 +1,148 @@
+"""The stop ladder: a job is told, has its grace period, and is killed alone; a policy says whether it runs again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.exceptions import TaskRevokedError
+
+from jobkit import IllegalTransition, Outcome, State
+from jobkit.testing import WorkerProcess, eventually
+
+Start = Callable[..., WorkerProcess]
+S = State
+POOLS = ["prefork", "threads", "solo"]
+
+
+def path(handle: Any) -> list[State]:
+    return [step.target for step in handle.history()]
+
+
+def running(*handles: Any) -> None:
+    eventually(lambda: all(handle.job.state is S.RUNNING for handle in handles))
+
+
+def ended(handle: Any, timeout: float = 15) -> Any:
+    return eventually(lambda: not handle.job.is_live and handle.job, timeout, lambda: str(path(handle)))
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_cancel_is_seen_by_a_body_that_looks(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker(pool=pool)
+    handle = lifecycle.looks.apply_async((60,), link=lifecycle.add.si(1, 1))
+    running(handle)
+    began = time.monotonic()
+    assert handle.abort("wrong file") is S.CANCELLING_BY_USER
+    job = ended(handle)
+    assert time.monotonic() - began < 2
+    assert (job.state, job.outcome, job.message) == (S.CANCELLED, Outcome.STOPPED, "cancelled")
+    assert path(handle) == [S.QUEUED, S.RUNNING, S.CANCELLING_BY_USER, S.CANCELLED]
+    with pytest.raises(TaskRevokedError, match="cancelled"):
+        handle.get(timeout=5)
+    eventually(lambda: f"hook {handle.id} 1 CANCELLED STOPPED" in notes.read_text())
+    # What was to follow its success does not.
+    assert lifecycle.jobs.query(task=lifecycle.add.name).jobs == ()
+    with pytest.raises(IllegalTransition):
+        handle.abort()
+
+
+def test_a_body_may_just_return_or_be_called(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
+    start_worker(pool="threads")
+    handles = lifecycle.returns.delay(60), lifecycle.hears.delay(60)
+    running(*handles)
+    for handle in handles:
+        handle.abort()
+    assert ended(handles[0]).state is S.CANCELLED
+    # This one was called, and never looked itself: it is done all the same.
+    ended(handles[1])
+    assert f"heard {handles[1].id} CANCELLING_BY_USER" in notes.read_text()
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_body_that_does_not_look_is_killed_alone(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    worker = start_worker(pool=pool)
+    deaf = lifecycle.hangs.delay(60)
+    running(deaf)
+    if pool != "solo":
+        neighbour = lifecycle.hangs.delay(3)
+        running(neighbour)
+    deaf.abort(grace=0.5)
+    job = ended(deaf)
+    assert (job.state, job.outcome) == (S.KILLED, Outcome.KILLED)
+    assert "dangerous" in worker.log
+    assert lifecycle.add.delay(1, 2).get(timeout=10) == 3
+    if pool != "solo":
+        assert neighbour.get(timeout=10) == "done"
+    assert f"survived {deaf.id}" not in notes.read_text()
+    assert worker.alive
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_paused_job_goes_on_where_it_stopped(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker(pool=pool)
+    handle = lifecycle.counts.delay(150)
+    eventually(lambda: handle.job.progress is not None)
+    assert lifecycle.jobs.pause(handle.id) is S.PAUSE_REQUEST
+    eventually(lambda: handle.job.state is S.SUSPENDED, message=lambda: str(path(handle)))
+    assert path(handle)[-3:] == [S.FINISHED, S.RESCHEDULED, S.SUSPENDED]
+    steps = notes.read_text().count("step")
+    assert 0 < steps < 150
+    assert lifecycle.jobs.resume(handle.id) is S.QUEUED
+    assert handle.get(timeout=15) == 150
+    done = [int(line.split()[2]) for line in notes.read_text().splitlines() if line.startswith("step")]
+    assert done == list(range(150))  # nothing twice, nothing left out
+
+
+def test_a_job_that_runs_too_long_is_told_and_tried_again(lifecycle: ModuleType, start_worker: Start) -> None:
+    start_worker()
+    handle = lifecycle.overlong.delay(60)
+    with pytest.raises(SoftTimeLimitExceeded):
+        handle.get(timeout=20)
+    assert path(handle) == [
+        *(S.QUEUED, S.RUNNING, S.CANCELLING_BY_SYSTEM, S.TIMEOUT, S.TIMEOUT_RETRY),
+        *(S.WAITING_FOR_START, S.QUEUED, S.RUNNING, S.CANCELLING_BY_SYSTEM, S.TIMEOUT),
+    ]
+
+
+def test_a_job_that_runs_too_long_and_does_not_look_is_killed(lifecycle: ModuleType, start_worker: Start) -> None:
+    start_worker()
+    handle = lifecycle.overlong_and_deaf.delay(60)
+    with pytest.raises(TimeLimitExceeded):
+        handle.get(timeout=20)
+    assert path(handle) == [S.QUEUED, S.RUNNING, S.CANCELLING_BY_SYSTEM, S.KILLED]
+
+
+def test_a_policy_tries_errors_again_a_few_times(lifecycle: ModuleType, start_worker: Start) -> None:
+    start_worker()
+    assert lifecycle.errs.delay(2).get(timeout=20) == 3
+    handle = lifecycle.errs.delay(9)
+    with pytest.raises(ValueError, match="run 3"):
+        handle.get(timeout=20)
+    assert [run.state for run in lifecycle.jobs.runs(handle.id)] == [S.ERROR_RETRY, S.ERROR_RETRY, S.ERROR]
+
+
+def test_a_worker_that_goes_down_hands_over_what_looks(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
+    workers = [start_worker(), start_worker()]
+    handle = lifecycle.counts.delay(300)
+    eventually(lambda: handle.job.progress is not None)
+    holder = next(worker for worker in workers if f"{handle.id}] received" in worker.log)
+    assert holder.stop() == 0
+    assert handle.get(timeout=20) == 300
+    assert path(handle) == [
+        *(S.QUEUED, S.RUNNING, S.SHUTDOWN_REQUEST, S.SHUTDOWN_CONFIRMED, S.SHUTDOWN_RESTART),
+        *(S.QUEUED, S.RUNNING, S.FINISHED),
+    ]
+    done = [int(line.split()[2]) for line in notes.read_text().splitlines() if line.startswith("step")]
+    assert done == list(range(300))
