@@ -1,0 +1,38 @@
+"""The application the Jobs pages are shown for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+
+from jobkit import JobKit
+
+URL = os.environ.get("SHOP_REDIS", "redis://127.0.0.1:1/0")
+
+app = Celery("shop", broker=URL, backend=URL)
+jobs = JobKit(app, patience=0.5)
+
+
+@app.task(bind=True, name="shop.pack")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def pack(self: Any, things: int) -> dict[str, int]:
+    """Pack things, and say so."""
+    self.job.progress(things, things, "packed")
+    self.job.log("packed <b>all</b> of them")
+    return {"things": things}
+
+
+@app.task(bind=True, name="shop.fetch", max_retries=2, default_retry_delay=0)  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def fetch(self: Any, address: str) -> None:
+    """Fail, and fail again."""
+    try:
+        raise ConnectionError(f"no answer from {address}")
+    except ConnectionError as error:
+        raise self.retry(exc=error, countdown=0) from error
+
+
+@app.task(bind=True, name="shop.count")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def count(self: Any) -> Any:
+    """End well, but not quite."""
+    return self.job.partially_succeeded("3 rows skipped", result=7)
