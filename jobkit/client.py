@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, nearest
+from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobUnknown, nearest
 from jobkit.model import Job, LogLine, Page, Run, Transition
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, queries, records
@@ -87,28 +87,34 @@ class Client:
         of every job, without end.  `timeout` in seconds ends it with `TimeoutError`.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        ready: list[bool] = []
-        seen = 0
-        for item in queries.announcements(self.store, job_id and _id(job_id), ready):
+        told = self._watch_one(_id(job_id)) if job_id is not None else queries.announcements(self.store, None, [])
+        for item in told:
             if item:
-                steps: Iterable[tuple[str, Transition]] = (item,)
-            elif ready and job_id:
-                # Read after the subscription stands, and again whenever it is quiet: nothing can be missed.
-                steps = [(job_id, step) for step in self.history(job_id)]
-            else:
-                steps = ()
-            for name, step in steps:
-                if job_id is None or step.seq > seen:
-                    seen = step.seq
-                    yield name, step
-            if job_id and seen and not self._goes_on(job_id, step.target if steps else None):
-                return
+                yield item
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"job {job_id or '*'}: not ended within {timeout} s")
 
-    def _goes_on(self, job_id: str, state: State | None) -> bool:
-        # The end of a run is the end of the job only if no next run follows; the record knows.
-        return state is None or state.is_live or State(queries.fields(self.store, job_id)["state"]).is_live
+    def _watch_one(self, job_id: str) -> Iterator[tuple[str, Transition] | None]:
+        ready: list[bool] = []
+        seen, gone = 0, False
+        for item in queries.announcements(self.store, job_id, ready):
+            steps: Sequence[Transition] = (item[1],) if item else ()
+            # Read after the subscription stands, again whenever it is quiet, and where it may be over: what ends a run
+            # may begin the next one, and nothing can be missed.
+            if ready and not gone and not (item and item[1].target.is_live):
+                try:
+                    steps = self.history(job_id)
+                except JobUnknown:
+                    if not seen:
+                        raise
+                    gone = True  # kept for no time: what was announced of it is all there is
+            for step in steps:
+                if step.seq > seen:
+                    seen = step.seq
+                    yield job_id, step
+            if (item is None) if gone else (steps and not steps[-1].target.is_live):
+                return
+            yield None
 
     def suspend(self, job_id: str, reason: str = "") -> State:
         """Take the planned start of a job that has not started away; it keeps all it knows.

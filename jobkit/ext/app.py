@@ -17,7 +17,7 @@ from jobkit import config
 from jobkit.aio import AsyncClient
 from jobkit.client import Client, milliseconds
 from jobkit.errors import InvalidOption
-from jobkit.ext import amqp, identity, messages, task
+from jobkit.ext import amqp, identity, messages
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.store import JobStore, Verdict
@@ -125,7 +125,6 @@ class JobKit(Client, AsyncClient):
 
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
-        task.adopt(self.app)
         self.store.check_schema()
 
     # -- for the client ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from jobkit.errors import StoreError
 from jobkit.ext import identity, lost, messages
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
+from jobkit.ext.task import adopt
 from jobkit.services import going_down, leases, overtime, publishing, retention
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
@@ -39,8 +40,9 @@ class Keeper(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        # Before the pool forks: every child inherits it.
+        # Before the pool forks: every child inherits it, and the tasks that were registered late.
         self.identity = identity.become_worker(worker.hostname)
+        adopt(worker.app)
         self.pid = os.getpid()
         self.leaving = False
         self.loop: Loop | None = None

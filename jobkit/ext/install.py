@@ -26,6 +26,9 @@ def install(jobs: JobKit) -> None:
     """Take the extension points of the app."""
     app = jobs.app
     app.jobkit = jobs
+    # Tasks that are called before the app is finalized, and those with another base class, are adopted then.
+    app.task_cls = task.mixed(symbol_by_name(app.task_cls))
+    app.__dict__.pop("Task", None)
     app.amqp_cls = _with_base(JobAMQP, app.amqp_cls)
     app.__dict__.pop("amqp", None)
     if app.backend_cls is None or isinstance(app.backend_cls, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Task
+from celery.utils.imports import symbol_by_name
 
 from jobkit.ext.trace import Claiming
 from jobkit.running import RunningJob, current
@@ -35,12 +36,23 @@ class JobTask:
 def adopt(app: Celery) -> None:
     """Mix `JobTask` into every task of the app, whatever base class its author chose."""
     for task in app.tasks.values():
-        kind = type(task)
-        if isinstance(task, Task) and not issubclass(kind, JobTask):
+        if isinstance(task, Task) and not isinstance(task, JobTask):
             tracer = task.__dict__.pop("__trace__", None)
-            task.__class__ = type(
-                kind.__name__, (JobTask, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__}
-            )
+            task.__class__ = mixed(type(task))
             task.__trace__ = tracer
-            if task.Request == Task.Request:
-                task.Request = "jobkit.ext.request:JobRequest"
+
+
+def mixed(kind: type[Any]) -> type[Any]:
+    """The same task class, as a `JobTask`."""
+    about = {"__module__": kind.__module__, "__doc__": kind.__doc__, "Request": _request_class(kind.Request)}
+    return type(kind.__name__, (JobTask, kind), about)
+
+
+def _request_class(theirs: str | type[Any]) -> str | type[Any]:
+    # The default stays a name: only a worker imports what stands behind it.
+    if theirs == Task.Request:
+        return "jobkit.ext.request:JobRequest"
+    from jobkit.ext.request import JobRequest
+
+    base = symbol_by_name(theirs)
+    return type(base.__name__, (JobRequest, base), {"__module__": base.__module__, "__doc__": base.__doc__})

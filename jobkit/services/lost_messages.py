@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Container
 
 from jobkit.store import JobStore, messages
 
 log = logging.getLogger("jobkit")
 
-#: Jobs one round looks at.
-BATCH = 500
+#: Jobs one round looks at, and seconds between two rounds of one worker.
+BATCH = 200
+PAUSE = 2.0
 #: Seconds a job is queued before it is looked for at all.
 AGE = 3.0
 
@@ -30,15 +32,15 @@ class Search:
 
     def __init__(self, store: JobStore, reserved: Container[str], size: Callable[[str], int], trial: float) -> None:
         self._store, self._reserved, self._size, self._trial = store, reserved, size, trial
-        self._rank = 0
+        self._rank, self._next = 0, 0.0
 
     def run_once(self) -> int:
         """One round: returns how many messages are to be published again."""
         suspected = messages.suspects(self._store, BATCH)
         messages.acquit(self._store, [job_id for job_id in suspected if job_id in self._reserved])
-        # Not every worker has to look in every round.
-        if random.random() < 0.5:  # noqa: S311  jitter, not a secret
+        if time.monotonic() < self._next:
             return 0
+        self._next = time.monotonic() + PAUSE * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret
         lost = messages.convict(self._store, self._trial, BATCH)
         for job_id in lost:
             log.warning("the message of job %s is lost: it is published again", job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ LOG_BYTES = 32_768
 
 _OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
 _ACTIVE = ",".join(states(Category.RUNNING))
+_READY = ",".join(states(Category.WAITING_TO_RUN))
 _BIRTH = steps("submit")
 _BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
 _RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
@@ -111,7 +112,7 @@ class End:
 
     def fields(self) -> list[str]:
         """The fields it adds to the record, flat."""
-        known = {"outcome": self.outcome.value, "note": plain(self.note), **self.facts}
+        known = {"outcome": self.outcome.value, "note": self.note, **self.facts}
         if self.failure:
             known["failure"] = json.dumps([self.failure.type, self.failure.message, self.failure.traceback])
         return [part for item in known.items() if item[1] for part in item]
@@ -134,7 +135,7 @@ def operation() -> str:
 
 def clean(text: str, limit: int = 500) -> str:
     """A text for one field of the path: no control characters, bounded."""
-    return _CONTROL.sub(" ", plain(text))[:limit]
+    return _CONTROL.sub(" ", text)[:limit]
 
 
 def plain(text: str) -> str:
@@ -246,8 +247,9 @@ class JobStore:
     def take(self, by: str, most: int = 200) -> tuple[int, list[tuple[str, int, str]]]:
         """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
         reply = self.run(
-            "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), _OVER
-        )
+            "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), _OVER,
+            _READY,
+        )  # fmt: skip
         parts = iter(reply[1:])
         return int(reply[0]), [(i.decode(), int(r), m.decode()) for i, r, m in zip(parts, parts, parts, strict=True)]
 
@@ -286,7 +288,7 @@ class JobStore:
         """
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
-            "claim", job_id, token, worker.partition("|")[0], "", _or_empty(run), steps("claim"),
+            "claim", job_id, token, clean(worker.partition("|")[0]), "", _or_empty(run), steps("claim"),
             steps("confirm_removal"), _BIRTH, _OVER, int(redelivered), worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
@@ -319,7 +321,7 @@ class JobStore:
 
     def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Verdict:
         """Keep a line a running job logged; `number` counts the lines of the run."""
-        args = (_or_empty(holder.run), holder.token, number, level, clean(text, 2000), LOG_BYTES)
+        args = (_or_empty(holder.run), holder.token, number, clean(level, 20), clean(text, 2000), LOG_BYTES)
         return self._verdict(job_id, self.run("log", job_id, *args))
 
     # -- codes become exceptions here, and nowhere else -----------------------------------------------------
@@ -344,8 +346,3 @@ def _or_empty(value: int | None) -> int | str:
 def celery_status(state: str) -> str:
     """Celery's name for a state."""
     return ABOUT[State(state)].celery
-
-
-def every_index() -> Iterable[tuple[str, str]]:
-    """The indexes that together hold every job."""
-    return (("state", state.value) for state in State)

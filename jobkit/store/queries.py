@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from jobkit.errors import InvalidOption, JobUnknown
 from jobkit.model import LogLine, Transition
 from jobkit.states import State
 from jobkit.store import records
-from jobkit.store.jobs import JobStore, every_index
+from jobkit.store.jobs import JobStore
 
 #: Entries of an index one call looks at.
 BUDGET = 500
 
 
-class Cursor:
-    """Where a page ended: opaque text for callers, score and id for the script."""
+class Cursor(NamedTuple):
+    """Where a page ended: opaque text for callers; score, number of the index and id for the script."""
 
-    @staticmethod
-    def write(score: str, job_id: str) -> str | None:
-        """The text for a place, None for the end."""
-        return f"{score}~{job_id}" if job_id else None
+    score: str = "+inf"
+    number: int = 0
+    job_id: str = ""
 
-    @staticmethod
-    def read(text: str | None) -> tuple[str, str]:
-        """Score and id of a text.  Raises: `InvalidOption`."""
+    @classmethod
+    def read(cls, text: str | None) -> Cursor:
+        """The place a text stands for, None for the beginning.  Raises: `InvalidOption`."""
         if text is None:
-            return "+inf", ""
-        score, separator, job_id = text.partition("~")
-        if not separator or not score.isdigit():
-            raise InvalidOption(option="cursor", value=text, allowed="what an earlier page gave as its cursor")
-        return score, job_id
+            return cls()
+        parts = re.fullmatch(r"(\d{1,16})~(\d{1,3})~(.+)", text, re.ASCII | re.DOTALL)
+        if not parts:
+            raise InvalidOption(option="cursor", value=text, allowed="must be what an earlier page gave as its cursor")
+        return cls(parts[1], int(parts[2]), parts[3])
+
+    def __str__(self) -> str:
+        return f"{self.score}~{self.number}~{self.job_id}"
 
 
 def fields(store: JobStore, job_id: str, *names: str) -> dict[str, str]:
@@ -58,7 +61,7 @@ def history(store: JobStore, job_id: str) -> tuple[Transition, ...]:
 
 def log(store: JobStore, job_id: str) -> tuple[LogLine, ...]:
     """The kept log lines, oldest first.  Raises: `JobUnknown`."""
-    return records.log(fields(store, job_id, "log").get("log", ""))
+    return records.log(job_id, fields(store, job_id, "log").get("log", ""))
 
 
 def page(
@@ -72,22 +75,23 @@ def page(
 ) -> tuple[list[tuple[str, dict[str, str]]], str | None]:
     """One page, newest first: (id, fields) of each job, and the cursor of the next page or None.
 
-    The smallest fitting index is walked; a filter without an index of its own looks at `BUDGET` entries per call, so a
-    page can hold fewer jobs than asked for, or none, and still have a next one.
+    The index of an owner, else of a tag, else those of states are walked; what they do not say of a job is looked up in
+    at most `BUDGET` records per call, so a page can hold fewer jobs than asked for, or none, and still have a next one.
     """
-    wanted = tuple(states)
+    given = set(states)
+    wanted = tuple(state for state in State if state in given)
     if owner or tag:
-        indexes: Iterable[tuple[str, str]] = (("owner", owner) if owner else ("tag", tag),)
+        indexes = [("owner", owner) if owner else ("tag", tag)]
+        sieved = bool(task or wanted or (owner and tag))
     else:
-        indexes = (("state", state.value) for state in wanted) if wanted else every_index()
-    walk = [part for index in indexes for part in index]
-    score, after = Cursor.read(cursor)
-    filters = (",".join(wanted), task, owner, tag)
-    last, after, found = store.run(
-        "query", limit, max(BUDGET, limit), score, after, *filters, ",".join(records.BRIEF), *walk
+        indexes, sieved = [("state", state.value) for state in wanted or State], bool(task)
+    budget = max(BUDGET, limit) if sieved else limit + 1
+    filters = (",".join(wanted), task, owner, tag, ",".join(records.BRIEF))
+    score, number, last, found = store.run(
+        "query", limit, budget, *Cursor.read(cursor), *filters, *(part for pair in indexes for part in pair)
     )
     jobs = [(row[0].decode(), records.texts(dict(zip(records.BRIEF, row[1:], strict=False)))) for row in found]
-    return jobs, Cursor.write(last.decode(), after.decode())
+    return jobs, str(Cursor(score.decode(), number, last.decode())) if last else None
 
 
 def counts(store: JobStore) -> dict[State, int]:

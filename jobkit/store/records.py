@@ -19,9 +19,13 @@ BRIEF = (
 #: What only one job's own page needs.
 FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
-INTERNAL = frozenset(
-    {*FULL, "seq", "path", "token", "message", "next", "log", "logged", "priority", "policy", "grace", "restarts"}
-)
+INTERNAL = frozenset((
+    *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority", "policy", "grace", "restarts",
+))  # fmt: skip
+
+
+#: What reading a broken value can raise; a time may be too large for the machine's own.
+_UNREADABLE = (ValueError, TypeError, KeyError, OverflowError, OSError)
 
 
 def when(milliseconds: str | None) -> datetime | None:
@@ -50,7 +54,7 @@ class _Reader:
             return default
         try:
             return convert(value)
-        except (ValueError, TypeError, KeyError, OverflowError) as exc:
+        except _UNREADABLE as exc:
             raise BadRecord(job_id=self.job_id, field=field, value=value[:100]) from exc
 
 
@@ -100,12 +104,13 @@ def job(job_id: str, fields: Mapping[str, str], result: Any = None, status: str 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-def transition(job_id: str, line: str, source: State | None) -> Transition:
-    """One line of the path: seq, run, target, at, operation, by, reason."""
+def transition(job_id: str, line: str, source: str | None) -> Transition:
+    """One line of the path: seq, run, target, at, operation, by, reason.  Raises: `BadRecord`."""
     try:
         seq, run, target, at, _op, by, reason = line.split("\t")
-        return Transition(int(seq), int(run), source, State(target), when(at) or _EPOCH, by, reason)
-    except ValueError as exc:
+        left = State(source) if source else None
+        return Transition(int(seq), int(run), left, State(target), when(at) or _EPOCH, by, reason)
+    except _UNREADABLE as exc:
         raise BadRecord(job_id=job_id, field="path", value=line[:100]) from exc
 
 
@@ -124,7 +129,7 @@ def path(job_id: str, text: str) -> tuple[Transition, ...]:
 def event(job_id: str, text: str) -> Transition:
     """What is announced of a transition: the state it left, and its line."""
     source, _, line = text.partition("\t")
-    return transition(job_id, line, State(source) if source else None)
+    return transition(job_id, line, source)
 
 
 def runs(steps: tuple[Transition, ...]) -> tuple[Run, ...]:
@@ -133,10 +138,17 @@ def runs(steps: tuple[Transition, ...]) -> tuple[Run, ...]:
     return tuple(Run(number, tuple(step for step in steps if step.run == number)) for number in numbers)
 
 
-def log(text: str) -> tuple[LogLine, ...]:
-    """The kept log lines, oldest first."""
-    cut = (line.split("\t", 3) for line in _lines(text))
-    return tuple(LogLine(when(at) or _EPOCH, level, message, int(run)) for at, run, level, message in cut)
+def log(job_id: str, text: str) -> tuple[LogLine, ...]:
+    """The kept log lines, oldest first.  Raises: `BadRecord`."""
+    return tuple(_log_line(job_id, line) for line in _lines(text))
+
+
+def _log_line(job_id: str, line: str) -> LogLine:
+    try:
+        at, run, level, message = line.split("\t", 3)
+        return LogLine(when(at) or _EPOCH, level, message, int(run))
+    except _UNREADABLE as exc:
+        raise BadRecord(job_id=job_id, field="log", value=line[:100]) from exc
 
 
 def _lines(text: str) -> list[str]:

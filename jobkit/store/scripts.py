@@ -50,10 +50,12 @@ class Scripts:
     def __call__(self, name: str, *args: Any) -> Any:
         """Run a script; it is loaded again where Redis lost it (restart, fail-over, SCRIPT FLUSH)."""
         sha = self._hashes.get(name) or self._hash(name)
+        # What is no character (a file name may hold half of one) is spelt out: it must not keep a verb from being done.
+        given = [arg.encode("utf-8", "backslashreplace") if isinstance(arg, str) else arg for arg in args]
         try:
-            return self._client.evalsha(sha, 1, self._base, *args)
+            return self._client.evalsha(sha, 1, self._base, *given)
         except NoScriptError:
-            return self._client.eval(source(name, test_clock=self._test_clock), 1, self._base, *args)
+            return self._client.eval(source(name, test_clock=self._test_clock), 1, self._base, *given)
 
     def _hash(self, name: str) -> str:
         text = source(name, test_clock=self._test_clock)

@@ -112,8 +112,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 def test_the_wheel_has_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:
     files = {path.relative_to(PROJECT).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
+    workers = {
+        f"jobkit/demo/shipped/{p.relative_to(PROJECT).as_posix()}"
+        for p in (PROJECT / "workers").rglob("*")
+        if p.is_file()
+    }
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert shipped == {name for name in files if "__pycache__" not in name}
+    assert {name for name in files if "__pycache__" not in name} == shipped - workers
+    assert "jobkit/demo/shipped/workers/disks.csv" in shipped
     assert "jobkit/py.typed" in shipped
     assert any(name.endswith(".lua") for name in shipped)
     assert any(name.startswith("jobkit/web/templates/") for name in shipped)

@@ -26,7 +26,7 @@ local function begin(job, plan, births, over, at, op, by, reason, fields)
     birth, start = idle, nil
   elseif held_by(job, over) then
     birth = behind
-    redis.call("SADD", key("after", job.after), job.id)
+    follow(job)
   elseif start and start > at then
     birth = later
     redis.call("ZADD", key("due"), plan.start, job.id)

@@ -7,12 +7,14 @@ local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 
 local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "message", "owner", "tags",
-                "submitted", "next"}
+                "submitted", "next", "followed"}
 
-local function load(id)
-  local job = {id = id, key = key("job", id)}
-  local values = redis.call("HMGET", job.key, unpack(FIELDS))
-  for i, field in ipairs(FIELDS) do job[field] = values[i] or nil end
+-- The record of a job: the fields every verb needs, and those named besides.
+local function load(id, ...)
+  local job, names = {id = id, key = key("job", id)}, {unpack(FIELDS)}
+  add(names, ...)
+  local values = redis.call("HMGET", job.key, unpack(names))
+  for i, field in ipairs(names) do job[field] = values[i] or nil end
   job.run, job.seq, job.path = tonumber(job.run or 0), tonumber(job.seq or 0), job.path or ""
   job.indexed, job.news = job.state, {}
   return job
@@ -66,6 +68,12 @@ end
 
 -- Somebody has to publish this job's message by then: whoever asked does it now, a keeper if he did not.
 local function owe(job, at, lease) redis.call("ZADD", key("outbox"), at + lease, job.id) end
+
+-- It waits for the job before it, which has to know: most jobs are waited for by nobody, and look for nobody at their end.
+local function follow(job)
+  redis.call("SADD", key("after", job.after), job.id)
+  redis.call("HSET", key("job", job.after), "followed", 1)
+end
 
 -- May the run be queued, or has it to wait for the job before it?
 local function held_by(job, ended)

@@ -20,7 +20,7 @@ if ahead then
   return {"ok", job.state, job.run}
 end
 if held then
-  redis.call("SADD", key("after", job.after), id)
+  follow(job)
   return {"ok", job.state, job.run}
 end
 owe(job, at, ARGV[10])

@@ -7,14 +7,13 @@ ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the m
 Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far}:
       ok | again | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
-local job, at = load(id), clock()
+local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since"), clock()
 local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
 local common = 14 + ARGV[14]
 add(fields, unpack(ARGV, 15, common))
 local function answer(code)
-  local kept = redis.call("HMGET", job.key, "checkpoint", "owner", "tags", "worker", "restarts")
-  for i = 1, 5 do kept[i] = kept[i] or "" end
-  return {code, job.state or "", job.run, unpack(kept)}
+  return {code, job.state or "", job.run, job.checkpoint or "", job.owner or "", job.tags or "", job.worker or "",
+          job.restarts or ""}
 end
 
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
@@ -33,10 +32,13 @@ end
 local targets = walk(job.state, ARGV[6])
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
-redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires")
+if job.run > 1 then
+  redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires")
+end
 redis.call("SADD", key("held", ARGV[11]), id)
-local queue, priority, since = unpack(redis.call("HMGET", job.key, "queue", "priority", "since"))
-if since then redis.call("HSET", key("reached"), (queue or "") .. "~" .. (priority or ""), since) end
+if job.since then
+  redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since)
+end
 if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
 save(job, at, fields)
 return answer("ok")

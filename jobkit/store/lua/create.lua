@@ -23,7 +23,7 @@ local now = given(fields)
 list(job, now.owner, now.tags, at)
 if job.state then
   -- A new plan makes a new record: of the old one only its past, its checkpoint and its log go on.
-  for _, field in ipairs({"checkpoint", "log"}) do
+  for _, field in ipairs({"checkpoint", "log", "followed"}) do
     local kept = redis.call("HGET", job.key, field)
     if kept then add(fields, field, kept) end
   end

@@ -41,13 +41,18 @@ if restart and #restart > 0 then
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[18], fields, reply)
 else
   add(fields, "ended", at, "expires", at + ARGV[16])
-  for field in ARGV[17]:gmatch("[^,]+") do redis.call("HDEL", job.key, field) end
+  local dropped = {}
+  for field in ARGV[17]:gmatch("[^,]+") do add(dropped, field) end
+  redis.call("HDEL", job.key, unpack(dropped))
   save(job, at, fields)
-  redis.call("ZREM", key("due"), id)
-  redis.call("ZREM", key("outbox"), id)
+  if not job.worker then
+    -- It has not started: it may still be waited for.
+    redis.call("ZREM", key("due"), id)
+    redis.call("ZREM", key("outbox"), id)
+  end
   redis.call("ZADD", key("ended"), at + ARGV[16], id)
   redis.call("PEXPIRE", job.key, ARGV[16] + 60000)
-  release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply)
+  if job.followed then release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply) end
 end
 if message ~= "" then redis.call("PUBLISH", job.key, message) end
 return reply

@@ -1,7 +1,7 @@
 --[[ take: queue the jobs that are due, and hand out every message that is owed; nobody else gets it until the lease ends.
 KEYS  1 base of the namespace
 ARGV  1 operation  2 by  3 how many at most  4 lease, ms  5 steps of a start  6 steps if the job before it has not ended
-      7 states of an ended or restarted run
+      7 states of an ended or restarted run  8 states of a run whose message is owed
 Returns {lease end, id, run, message, …} ]]
 local op, by, most, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local at = clock()
@@ -13,13 +13,14 @@ for _, id in ipairs(redis.call("ZRANGE", key("due"), "-inf", at, "BYSCORE", "LIM
   if targets then
     record(job, targets, at, op, by, "its start time has come")
     save(job, at)
-    if held then redis.call("SADD", key("after", job.after), id) else owe(job, at, 0) end
+    if held then follow(job) else owe(job, at, 0) end
   end
   redis.call("ZREM", key("due"), id)
 end
 for _, id in ipairs(redis.call("ZRANGE", key("outbox"), "-inf", at, "BYSCORE", "LIMIT", 0, most)) do
-  local run, message = unpack(redis.call("HMGET", key("job", id), "run", "message"))
-  if message then
+  local state, run, message = unpack(redis.call("HMGET", key("job", id), "state", "run", "message"))
+  -- A run that was claimed meanwhile had its message; its entry was left for here.
+  if message and has(ARGV[8], state) then
     redis.call("ZADD", key("outbox"), at + lease, id)
     add(taken, id, run, message)
   else

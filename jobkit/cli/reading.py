@@ -1,0 +1,130 @@
+"""Commands about one job: show, history, log."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from jobkit.cli.group import command, command_of, job_argument, jobs_of, screen_of
+from jobkit.cli.hints import next_steps
+from jobkit.cli.ids import find
+from jobkit.cli.screen import Screen
+from jobkit.cli.text import Seconds, age, amount, blame, clean
+from jobkit.model import Job, Run, to_json
+
+#: Log lines `show` prints; `log` prints them all.
+LAST_LINES = 10
+
+
+@command()
+@job_argument
+def show(ctx: click.Context, job: str) -> None:
+    """One job in full, and what to do next.
+
+    Its state, its result or its failure with the traceback, its last log lines. To a pipe: a name and a value a line.
+    """
+    kit, screen = jobs_of(ctx), screen_of(ctx)
+    found = find(kit, job)
+    lines = kit.log(found.id)[-LAST_LINES:]
+    if screen.as_json:
+        return screen.json({**found.to_json(), "log": [to_json(line) for line in lines]})
+    screen.fields(_described(found))
+    if screen.terminal and found.failure and found.failure.traceback:
+        screen.paragraph("Traceback", map(clean, found.failure.traceback.splitlines()))
+    if screen.terminal and lines:
+        screen.paragraph("Last log lines", map(screen.log_line, lines))
+    screen.say()
+    for step in next_steps(found, command_of(ctx)):
+        screen.say(step)
+    return None
+
+
+def _described(job: Job) -> Iterator[tuple[str, Any]]:
+    """The fields of a job as `show` prints them, the important ones first."""
+    yield "state", job.state
+    yield "outcome", job.outcome
+    failure = blame(job.failure) if job.failure else None
+    yield "message", job.message if not failure or job.message not in failure else None
+    yield "failure", failure
+    yield "progress", f"{amount(job.progress)} {job.progress.message}".strip() if job.progress else None
+    yield "result", None if job.result is None else repr(job.result)
+    yield from ((name, getattr(job, name)) for name in ("id", "task", "args", "kwargs", "run", "retries"))
+    yield from ((name, getattr(job, name)) for name in ("owner", "tags"))
+    yield "since", job.state_since
+    yield from ((name, getattr(job, f"{name}_at")) for name in ("submitted", "start", "started", "ended", "expires"))
+    yield "waited", _between(job.submitted_at, job.started_at)
+    yield "ran", _between(job.started_at, job.ended_at)
+    yield from ((name, getattr(job, name)) for name in ("queue", "worker", "pid"))
+    yield from ((name, getattr(job, f"{name}_id")) for name in ("after", "parent", "root"))
+    yield "checkpoint", "kept" if job.has_checkpoint else None
+    yield from job.extra.items()
+
+
+def _between(start: datetime | None, end: datetime | None) -> Seconds | None:
+    return age(start, end) if start and end else None
+
+
+@command()
+@job_argument
+def history(ctx: click.Context, job: str) -> None:
+    """Every transition of every run of a job.
+
+    From where to where, when, for how long, by whom and why. To a pipe: run, time, from, to, seconds in that state,
+    by, reason; tab separated, no head.
+    """
+    kit, screen = jobs_of(ctx), screen_of(ctx)
+    found = find(kit, job)
+    runs = kit.runs(found.id)
+    if screen.as_json:
+        return screen.json({"id": found.id, "runs": [_run_json(run) for run in runs]})
+    return print_history(screen, runs)
+
+
+def print_history(screen: Screen, runs: Iterable[Run]) -> None:
+    """A table of every transition; for people without the state it came from: that is in the line above."""
+    rows: Iterable[tuple[Any, ...]] = itertools.chain.from_iterable(map(_run_rows, runs))
+    if screen.terminal:
+        rows = ((run, at, *rest) for run, at, _, *rest in rows)
+    screen.table(("RUN", "AT", "STATE", "FOR", "BY", "WHY"), rows, wrap=True)
+
+
+def _stays(run: Run) -> Iterator[Seconds | None]:
+    """How long the run stood in each state of its path; None for where it stands."""
+    for step, following in itertools.zip_longest(run.path, run.path[1:]):
+        yield age(step.at, following.at) if following else None
+
+
+def _run_rows(run: Run) -> Iterator[tuple[Any, ...]]:
+    for t, stay in zip(run.path, _stays(run), strict=True):
+        yield t.run, t.at, t.source, t.target, stay, t.by, t.reason
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    path = [{**to_json(step), "seconds": stay} for step, stay in zip(run.path, _stays(run), strict=True)]
+    return {"number": run.number, "state": run.state.value, "path": path}
+
+
+@command()
+@job_argument
+def log(ctx: click.Context, job: str) -> None:
+    """The lines a job logged.
+
+    To a pipe: time, run, level, message; tab separated, no head.
+    """
+    kit, screen = jobs_of(ctx), screen_of(ctx)
+    found = find(kit, job)
+    lines = kit.log(found.id)
+    if screen.as_json:
+        return screen.json([to_json(line) for line in lines])
+    if screen.terminal:
+        for line in lines:
+            click.echo(screen.log_line(line))
+    else:
+        screen.table((), ((line.at, line.run, line.level, line.message) for line in lines))
+    if not lines:
+        screen.say("It logged nothing: a task body does so by self.job.log(message).")
+    return None
