@@ -1,0 +1,110 @@
+"""``python -m benchmarks``: plain Celery against jobkit, both in this run, turn by turn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from benchmarks.counters import Neighbours
+from benchmarks.measure import MEASUREMENTS
+from benchmarks.report import Compared, compare, document, table
+from benchmarks.stage import BenchmarkFailed, flavour
+from jobkit.errors import JobkitError
+
+RESULTS = Path(__file__).parent / "results"
+LATEST = RESULTS / "latest.json"
+DISTURBED = 0.1  # processors kept busy by other programs, from which on they can be seen in the figures
+
+Figures = dict[str, list[float]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table on stdout, write the JSON; progress goes to stderr."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    neighbours, started = Neighbours(), time.monotonic()
+    try:
+        about = _about(options)
+        figures = _rounds(options)
+    except (BenchmarkFailed, JobkitError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    about |= {"seconds": round(time.monotonic() - started), "others": round(neighbours.processors(), 2)}
+    _publish(compare(*figures), about, options.json)
+    return 0
+
+
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "jobs": options.jobs,
+        "rounds": options.rounds,
+        "sides": ("celery", "celery again" if options.noise else "jobkit"),
+        "server": flavour(),
+        "processors": os.cpu_count(),
+    }
+
+
+def _publish(compared: Sequence[Compared], about: dict[str, Any], path: Path) -> None:
+    print(table(compared, about["sides"]))
+    print(
+        "\n{rounds} rounds, turn by turn, of {jobs:,} no-op jobs; medians; ± half the spread. {server}.".format(**about)
+    )
+    if about["others"] > DISTURBED:
+        print("Disturbed: other programs kept {others} of {processors} processors busy.".format(**about))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document(compared, about), indent=2, ensure_ascii=False) + "\n")
+    print(f"written: {path}", file=sys.stderr)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt  # so that the worker and the Redis of the moment are stopped
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--jobs", type=int, help="no-op jobs per measurement (default 5000; with --quick 1000)")
+    parser.add_argument("--rounds", type=int, help="rounds, each with both sides (default 5; with --quick 3)")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in about two minutes")
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(MEASUREMENTS), default=tuple(MEASUREMENTS), help="a selection"
+    )
+    parser.add_argument(
+        "--noise", action="store_true", help="plain Celery on both sides: how far ratios stray by chance"
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help=f"where to write (default {LATEST})")
+    options = parser.parse_args(arguments)
+    options.jobs = (1000 if options.quick else 5000) if options.jobs is None else options.jobs
+    options.rounds = (3 if options.quick else 5) if options.rounds is None else options.rounds
+    options.json = options.json or (RESULTS / "noise.json" if options.noise else LATEST)
+    if options.jobs < 100 or options.rounds < 1:
+        parser.error(f"--jobs {options.jobs} --rounds {options.rounds}: at least 100 jobs and 1 round are needed")
+    return options
+
+
+def _rounds(options: argparse.Namespace) -> tuple[Figures, Figures]:
+    sides = ("celery", "celery" if options.noise else "jobkit")
+    figures: tuple[Figures, Figures] = (defaultdict(list), defaultdict(list))
+    for number in range(options.rounds):
+        for name in options.only:
+            # Who goes first changes with the round, so that a machine that slows down favours neither side.
+            for index in (0, 1) if number % 2 == 0 else (1, 0):
+                print(f"round {number + 1} of {options.rounds}: {name}, {sides[index]}", file=sys.stderr, flush=True)
+                for figure, value in MEASUREMENTS[name](sides[index], options.jobs).items():
+                    figures[index][figure].append(value)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

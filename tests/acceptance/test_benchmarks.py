@@ -1,0 +1,31 @@
+"""The benchmarks run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.slow
+def test_one_short_round_with_both_sides(tmp_path: Path) -> None:
+    options = ["--jobs=100", "--rounds=1", f"--json={tmp_path / 'result.json'}", "--only", "solo", "commands"]
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "solo: throughput" in done.stdout
+    figures = json.loads((tmp_path / "result.json").read_text())["figures"]
+    assert len(figures) == 12
+    assert 17 < figures["commands sent"]["first"]["median"] < 19
+    assert figures["commands in scripts"]["first"]["median"] == 0 < figures["commands in scripts"]["second"]["median"]
+    assert all(figure["second"]["median"] > 0 for figure in figures.values())
+
+
+def test_too_few_jobs_are_refused() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "--jobs", "5"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--jobs 5 --rounds 5: at least 100 jobs and 1 round are needed" in done.stderr
