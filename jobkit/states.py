@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cache
 
 
 class Category(str, Enum):
@@ -332,6 +333,7 @@ RESTART_OF: dict[State, str] = {
 }
 
 
+@cache
 def steps(*names: str) -> str:
     """The rows of one walk through the graph, as the scripts read them.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
 from celery.canvas import Signature
+from kombu import pools
 from kombu.utils.functional import maybe_list
 from kombu.utils.objects import cached_property
 from kombu.utils.url import maybe_sanitize_url
@@ -18,6 +19,7 @@ from jobkit.aio import AsyncClient
 from jobkit.client import Client, milliseconds
 from jobkit.errors import InvalidOption
 from jobkit.ext import amqp, identity, messages
+from jobkit.ext.backend import Recording
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.store import JobStore, Verdict
@@ -126,6 +128,21 @@ class JobKit(Client, AsyncClient):
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
         self.store.check_schema()
+
+    def close(self) -> None:
+        """Close the connections this process has open for the app; what is used after that opens its own."""
+        backend = getattr(self.app._local, "backend", None)
+        if isinstance(backend, Recording):
+            backend.result_consumer.stop()
+            backend.client.connection_pool.disconnect()
+        if "store" in self.__dict__:
+            self.store.client.connection_pool.disconnect()
+        broker = self.app.connection_for_write()
+        for group in (pools.producers, pools.connections):
+            pool = group.pop(broker, None)
+            if pool is not None:
+                pool.force_close_all()
+        self.app.close()
 
     # -- for the client ----------------------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class Keeper(bootsteps.StartStopStep):
         self.loop = Loop(duties, settings.keeper_interval)
         self.loop.start()
         self.listener.start()
+        signals.task_unknown.connect(partial(lost.unknown, jobs), weak=False)
         signals.worker_shutting_down.connect(self.going_down, weak=False)
         # Celery stops its steps before it drains the pool; the lease has to outlive the last running task.
         signals.worker_shutdown.connect(self.goodbye, weak=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback as traces
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
@@ -90,6 +91,8 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     A run that belongs to somebody else by now, or has ended already, keeps what is recorded: this result is dropped.
     """
     running = runs.get(job_id)
+    if running is None and getattr(task, "on_finished", None):
+        end = replace(end, hook=True)
     try:
         verdict = jobs.store.finish(job_id, holder, end, reason)
     except (Fenced, IllegalTransition, JobUnknown) as exc:

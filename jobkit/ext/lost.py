@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
 from celery import states as celery_states
+from celery.exceptions import NotRegistered
 
 from jobkit.ext import ends, identity, messages, restarts
 from jobkit.ext.backend import Recording
@@ -38,6 +39,13 @@ def settle(jobs: JobKit, lost: Lost) -> None:
         backend.mark_as_failure(lost.id, exc, request=messages.context(jobs.app, lost.message, lost.run))
     if not isinstance(backend, Recording) or not lost.message:
         ends.finish_run(jobs, task, lost.id, holder, replace(end, failure=ends.failure(exc)), reason)
+
+
+def unknown(jobs: JobKit, name: str, id: str, message: Any, **_: Any) -> None:
+    """End a job whose task this app does not know; Celery says so only to a result backend that may not be ours."""
+    if not isinstance(jobs.app.backend, Recording):
+        end = ends.end_of(celery_states.FAILURE, NotRegistered(name), None, None, jobs.keep(celery_states.FAILURE))
+        ends.finish_run(jobs, None, id, ends.holder_of(id, message.headers), end, end.note)
 
 
 def _restarts(lost: Lost) -> int:

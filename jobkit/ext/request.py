@@ -13,30 +13,41 @@ from celery import states as celery_states
 from celery.exceptions import Reject
 from celery.worker.request import Request
 
-from jobkit.ext import ends, messages
+from jobkit.ext import ends, restarts
 from jobkit.ext.backend import Recording
 from jobkit.states import Outcome
-from jobkit.store import End
+from jobkit.store import End, queries
+
+#: How a run ends whose message goes back to the queue.
+GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
 
 
 class JobRequest(Request):
     """A request whose job's end is recorded also where no result backend of ours sees it."""
 
-    _crashed = False
+    _crashed = _given_back = False
 
     def reject(self, requeue: bool = False) -> None:
         """A message that goes back to the queue is a run that ended: the next one gets a message of its own."""
-        if requeue and not self.acknowledged and messages.RUN_HEADER in self.request_dict:
-            end = End(("abort",), Outcome.FAILED, "given back to the queue", again=0.0)
-            if self._crashed:
-                exc = WorkerLostError("its process died")
-                self.task.backend.mark_as_failure(self.id, exc, request=self._context, store_result=self.store_errors)
-                requeue = not isinstance(self.task.backend, Recording)
-            elif ends.finish_run(
-                self._jobs, self.task, self.id, ends.holder_of(self.id, self.request_dict), end, end.note
-            ):
-                requeue = False
+        if requeue and not self.acknowledged:
+            self._given_back = self._lose() if self._crashed else self._finish(GIVEN_BACK)
+            requeue = not self._given_back
         super().reject(requeue=requeue)
+
+    def _lose(self) -> bool:
+        """Its process died: it runs again, or is failed where that has happened too often."""
+        exc, ours = WorkerLostError("its process died"), isinstance(self.task.backend, Recording)
+        if ours or not self._runs_again(exc):
+            self.task.backend.mark_as_failure(self.id, exc, request=self._context, store_result=self.store_errors)
+            return ours or self._settle(celery_states.FAILURE, exc)
+        return True
+
+    def _runs_again(self, exc: WorkerLostError) -> bool:
+        policy = restarts.policy_of(self.task, self._jobs.settings.max_rescues)
+        so_far = queries.fields(self._jobs.store, self.id, "restarts").get("restarts", "")
+        end = ends.end_of(celery_states.FAILURE, exc, None, None, self._jobs.keep(celery_states.FAILURE))
+        end = restarts.with_restart(end, policy, "abort", so_far)
+        return end.again is not None and self._finish(end)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The child died or the task was rejected; a failure inside the child is recorded there."""
@@ -45,7 +56,7 @@ class JobRequest(Request):
         if isinstance(exc, Reject) and self.acknowledged:
             exc.requeue = False  # it cannot go back any more: it ends like one that shall not
         answer = super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        if not return_ok and not isinstance(self.task.backend, Recording):
+        if not return_ok and not self._given_back and not isinstance(self.task.backend, Recording):
             self._settle(celery_states.FAILURE, exc)
         return answer
 
@@ -66,9 +77,12 @@ class JobRequest(Request):
         if not isinstance(self.task.backend, Recording):
             self._settle(celery_states.REVOKED, reason)
 
-    def _settle(self, state: str, result: Any) -> None:
-        end = ends.end_of(state, result, None, None, self._jobs.keep(state))
-        ends.finish_run(self._jobs, self.task, self.id, ends.holder_of(self.id, self.request_dict), end)
+    def _settle(self, state: str, result: Any) -> bool:
+        return self._finish(ends.end_of(state, result, None, None, self._jobs.keep(state)))
+
+    def _finish(self, end: End) -> bool:
+        holder = ends.holder_of(self.id, self.request_dict)
+        return ends.finish_run(self._jobs, self.task, self.id, holder, end, end.note[:200])
 
     @property
     def _jobs(self) -> Any:

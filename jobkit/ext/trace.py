@@ -19,8 +19,9 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
 from jobkit.ext import amqp, ends, identity, kill, messages, orders, restarts
+from jobkit.model import Ending
 from jobkit.running import RunningJob, StopRequested, begin, runs
-from jobkit.states import State
+from jobkit.states import Outcome, State
 from jobkit.stopping import StopSwitch
 from jobkit.store import Claim, JobStore, Plan, Settled, queries
 from jobkit.store.jobs import operation
@@ -62,6 +63,10 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
         if claim.code == "removing":
             context = Context(request, args=args, kwargs=kwargs, called_directly=False)
             return _remove(jobs, task, uuid, claim, context)
+        if claim.hook:
+            _tell_of(jobs, task, uuid, int(claim.hook), claim)
+        if claim.code == "hook":
+            return _dropped()
         if claim.code not in ("ok", "again"):
             log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
             return _dropped()
@@ -102,6 +107,15 @@ def _was_given_back(jobs: JobKit, uuid: str, run: int) -> bool:
     return any(step.run == run and step.target is State.ABORTED_RESTART for step in jobs.history(uuid))
 
 
+def _tell_of(jobs: JobKit, task: Any, uuid: str, run: int, claim: Claim) -> None:
+    """A run ended where nobody could tell the job: its process died, or it was revoked or killed from outside."""
+    job = RunningJob(uuid, task.name, jobs.store, Settled(run, "", identity.worker()), claim)
+    found, path = jobs.get(uuid), jobs.runs(uuid)
+    state = next((one.state for one in path if one.number == run), found.state)
+    outcome = found.outcome or Outcome.FAILED
+    ends.tell(task, job, Ending(state, run, outcome, found.message, found.failure))
+
+
 def _why(claim: Claim) -> str:
     if claim.code == "missing":
         return "its record has gone"
@@ -115,7 +129,6 @@ def _run(
 ) -> Any:
     job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job))
     job.stop.then = partial(_follow_nothing, request)
-    context = Context(request, args=args, kwargs=kwargs, called_directly=False)
     try:
         traced = tracer(job.id, args, kwargs, request)
     except BaseException:
@@ -127,6 +140,7 @@ def _run(
         job.close()
     try:
         if not job.ended:
+            context = Context(request, args=args, kwargs=kwargs, called_directly=False)
             _settle_what_the_backend_did_not(jobs, task, job, traced, context)
         return traced
     finally:

@@ -56,6 +56,7 @@ class Claim(NamedTuple):
     tags: tuple[str, ...]
     worker: str
     restarts: str
+    hook: str
 
 
 class Settled(NamedTuple):
@@ -96,7 +97,8 @@ class End:
 
     `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
     clients read; `keep` milliseconds of retention; `again` has it run once more with what it has,
-    after so many seconds; `paused` leaves that run without a start.
+    after so many seconds; `paused` leaves that run without a start;
+    `hook` has the job told of it by whoever the queue brings it to.
     """
 
     verbs: tuple[str, ...]
@@ -108,6 +110,7 @@ class End:
     born: tuple[str, ...] = ()
     again: float | None = None
     paused: bool = False
+    hook: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> list[str]:
@@ -294,9 +297,9 @@ class JobStore:
             *(plan.fields() if run is None else ()),
         )  # fmt: skip
         code, state, number, *kept = reply
-        checkpoint, owner, tags, holder, restarts = (part.decode() for part in kept)
+        checkpoint, owner, tags, holder, restarts, hook = (part.decode() for part in kept)
         names = tuple(tag for tag in tags.split("\n") if tag)
-        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts)
+        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook)
 
     def finish(self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "") -> Verdict:
         """End a run, in one script: result, retention, next run, successors, waiting clients.
@@ -307,7 +310,7 @@ class JobStore:
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
             _BIRTHS, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
-            end.next_start(), *end.fields(),
+            end.next_start(), int(end.hook), *end.fields(),
         )  # fmt: skip
         return self._verdict(job_id, reply)
 

@@ -20,7 +20,8 @@ BRIEF = (
 FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
 INTERNAL = frozenset((
-    *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority", "policy", "grace", "restarts",
+    *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
+    "policy", "grace", "restarts", "hook",
 ))  # fmt: skip
 
 

@@ -29,7 +29,9 @@ def lifecycle(jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     monkeypatch.setenv("JOBKIT_TEST_URL", jobkit_store_url)
     monkeypatch.syspath_prepend(str(HERE))
-    yield importlib.import_module("lifecycle_app")
+    module = importlib.import_module("lifecycle_app")
+    yield module
+    module.jobs.close()
     del sys.modules["lifecycle_app"]
 
 

@@ -61,14 +61,14 @@ def goes_on(self: Any) -> Any:
     return self.job.checkpoint
 
 
-@task(bind=True, acks_late=True)
+@task(bind=True, acks_late=True, on_finished=told)
 def may_run_twice(self: Any, seconds: float) -> int:
     note("body", self.job.id, self.job.run)
     time.sleep(seconds if self.job.run == 1 else 0)
     return self.job.run
 
 
-@task(bind=True)
+@task(bind=True, on_finished=told)
 def at_most_once(self: Any, seconds: float) -> int:
     note("body", self.job.id, self.job.run)
     time.sleep(seconds)

@@ -84,6 +84,8 @@ def test_a_body_that_does_not_look_is_killed_alone(
     if pool != "solo":
         assert neighbour.get(timeout=10) == "done"
     assert f"survived {deaf.id}" not in notes.read_text()
+    hook = f"hook {deaf.id} 1 KILLED KILLED"
+    eventually(lambda: notes.read_text().count(f"hook {deaf.id}") == notes.read_text().count(hook) == 1)
     assert worker.alive
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,10 @@ S = State
 
 def running(lifecycle: ModuleType, *handles: object) -> bool:
     return all(handle.job.state is S.RUNNING for handle in handles)  # type: ignore[attr-defined]
+
+
+def told(notes: Path, handle: object) -> list[str]:
+    return [line for line in notes.read_text().splitlines() if line.startswith(f"hook {handle.id}")]  # type: ignore[attr-defined]
 
 
 def test_a_job_that_may_run_twice_runs_again_elsewhere(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
@@ -39,9 +44,11 @@ def test_a_job_that_may_run_twice_runs_again_elsewhere(lifecycle: ModuleType, st
     ]
     assert "vanished" in handle.history()[2].reason
     assert notes.read_text().count(f"body {handle.id}") == 2
+    hooks = [f"hook {handle.id} 1 ABORTED_RESTART FAILED", f"hook {handle.id} 2 FINISHED SUCCEEDED"]
+    eventually(lambda: told(notes, handle) == hooks, message=lambda: notes.read_text())
 
 
-def test_a_job_that_may_not_is_aborted_and_says_so(lifecycle: ModuleType, start_worker: Start) -> None:
+def test_a_job_that_may_not_is_aborted_and_says_so(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
     doomed = start_worker()
     handle = lifecycle.at_most_once.delay(60)
     after = chord([lifecycle.at_most_once.s(60), lifecycle.add.s(1, 1)], lifecycle.goes_on.si()).delay()
@@ -51,9 +58,14 @@ def test_a_job_that_may_not_is_aborted_and_says_so(lifecycle: ModuleType, start_
     with pytest.raises(WorkerLostError, match="vanished"):
         handle.get(timeout=20)
     assert handle.job.state is S.ABORTED
+    eventually(lambda: told(notes, handle) == [f"hook {handle.id} 1 ABORTED FAILED"], message=lambda: notes.read_text())
     # What waits for it hears of it too; with stock Celery this chord never ends.
     with pytest.raises(Exception, match="vanished"):
         after.get(timeout=20)
+
+
+def died(worker: WorkerProcess) -> bool:
+    return not worker.alive
 
 
 def test_a_job_that_kills_its_workers_ends_after_its_rescues(
@@ -61,8 +73,7 @@ def test_a_job_that_kills_its_workers_ends_after_its_rescues(
 ) -> None:
     handle = lifecycle.poison.delay()
     for run in range(1, 5):
-        worker = start_worker(concurrency=1)
-        eventually(lambda: not worker.alive, 20)
+        eventually(partial(died, start_worker(concurrency=1)), 20)
         assert notes.read_text().count("body") == run
     start_worker()
     with pytest.raises(WorkerLostError, match="after 3 restarts"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from celery import Celery
 
@@ -21,9 +23,11 @@ def app(jobkit_store_url: str) -> Celery:
 
 
 @pytest.fixture
-def jobs(app: Celery) -> JobKit:
+def jobs(app: Celery) -> Iterator[JobKit]:
     """The same app as a jobkit app."""
-    return JobKit(app)
+    jobs = JobKit(app)
+    yield jobs
+    jobs.close()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ end
 local function begin(job, plan, births, over, at, op, by, reason, fields)
   local ready, later, behind, idle = births:match("(.*);(.*);(.*);(.*)")
   local birth, start = ready, tonumber(plan.start)
+  if job.after then redis.call("SREM", key("after", job.after), job.id) end
   job.run, job.after = job.run + 1, plan.after
   if plan.idle == "1" then
     birth, start = idle, nil

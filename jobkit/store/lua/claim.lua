@@ -4,16 +4,16 @@ ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the m
       6 steps of the claim  7 steps of a removal  8 steps of a birth  9 states of an ended or restarted run
       10 "1" if the broker redelivered it  11 worker  12 pid  13 ms it may run, or ""
       14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
-Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far}:
-      ok | again | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
+Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}:
+      ok | again | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
-local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since"), clock()
+local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since", "hook"), clock()
 local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
 local common = 14 + ARGV[14]
 add(fields, unpack(ARGV, 15, common))
 local function answer(code)
   return {code, job.state or "", job.run, job.checkpoint or "", job.owner or "", job.tags or "", job.worker or "",
-          job.restarts or ""}
+          job.restarts or "", job.hook or ""}
 end
 
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
@@ -29,6 +29,8 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10] ~= "1") then
   redis.call("ZREM", key("ended"), id)
 end
 
+if job.hook then redis.call("HDEL", job.key, "hook") end -- whoever is told so tells the job, and nobody else
+if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
 local targets = walk(job.state, ARGV[6])
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)

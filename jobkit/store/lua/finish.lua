@@ -8,13 +8,14 @@ ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 tok
       11 steps of the births, see create  12 states of an ended or restarted run
       13 steps of a release now  14 later  15 message for Celery's clients, or ""  16 ms to keep the ended job
       17 fields to drop, comma separated  18 ms until somebody else may publish what is owed
-      19 ms until it is to run again with what it has, "never" without a start, "" if it is not  20.. fields and values
+      19 ms until it is to run again with what it has, "never" without a start, "" if it is not
+      20 "1" if the job is still to be told of its end  21.. fields and values
 Returns {code, state and number of the ended run, id, run and message of each job to publish…}:
       ok | again | refused | fenced | missing ]]
 local id, op, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
 if seen(job, op) then return {"again", job.state, job.run} end
-local steps, fields, born = ARGV[8], {unpack(ARGV, 20)}, not job.state
+local steps, fields, born = ARGV[8], {unpack(ARGV, 21)}, not job.state
 if born then
   if ARGV[9] == "" then return {"missing", "", 0} end
   steps, job.run = ARGV[9], 1
@@ -28,6 +29,7 @@ record(job, targets, at, op, by, reason, born)
 local reply, message = {"ok", job.state, job.run}, ARGV[15]
 if job.worker then redis.call("SREM", key("held", job.worker), id) end
 if message ~= "" then add(fields, "meta", message) end
+if ARGV[20] == "1" then add(fields, "hook", job.run) end
 
 -- Without a message there is nothing to run it again with.
 if ARGV[19] ~= "" and job.message and not job.next then
@@ -52,6 +54,11 @@ else
   end
   redis.call("ZADD", key("ended"), at + ARGV[16], id)
   redis.call("PEXPIRE", job.key, ARGV[16] + 60000)
+  if ARGV[20] == "1" and job.message then
+    -- The queue brings it to a worker that can tell it, like a removal.
+    owe(job, at, ARGV[18])
+    add(reply, id, job.run, job.message)
+  end
   if job.followed then release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply) end
 end
 if message ~= "" then redis.call("PUBLISH", job.key, message) end
