@@ -56,7 +56,7 @@ def latency(side: str, jobs: int) -> Figures:
 
 def commands(side: str, jobs: int) -> Figures:
     """The commands of whole round trips by MONITOR: what clients sent, and what scripts did inside Redis."""
-    with stage(side) as scene, scene.worker("prefork"), scene.redis.monitor() as monitor:  # type: ignore[no-untyped-call]
+    with stage(side) as scene, scene.worker("prefork"), scene.redis.monitor() as monitor:
         scene.client("latency", jobs)
         in_scripts = _between_marks(monitor.next_command)
     return {

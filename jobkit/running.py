@@ -211,6 +211,7 @@ class RunningJob:
 
 #: The runs this process is executing, by job id.
 runs: dict[str, RunningJob] = {}
+_changing = threading.Lock()
 
 
 def current(job_id: str | None, task: str) -> RunningJob:
@@ -221,5 +222,14 @@ def current(job_id: str | None, task: str) -> RunningJob:
 
 def begin(job_id: str, task: str, store: JobStore, holder: Settled, claim: Claim) -> RunningJob:
     """Remember a claimed run for as long as this process executes it."""
-    job = runs[job_id] = RunningJob(job_id, task, store, holder, claim)
+    job = RunningJob(job_id, task, store, holder, claim)
+    with _changing:
+        runs[job_id] = job
     return job
+
+
+def leave(job: RunningJob) -> None:
+    """Forget a run that is over; the next one of its job may have begun here meanwhile, in another thread."""
+    with _changing:
+        if runs.get(job.id) is job:
+            del runs[job.id]

@@ -86,9 +86,10 @@ def holder_of(job_id: str, request: Any) -> Settled:
 
 
 def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, reason: str = "") -> bool:
-    """Record an end, publish what follows from it, and tell the job; False if it was refused, which is said loudly.
+    """Record an end, publish what follows from it, and tell the job; False if it was refused.
 
     A run that belongs to somebody else by now, or has ended already, keeps what is recorded: this result is dropped.
+    That is said loudly by the process that ran it; a worker's main process often hears of one end twice.
     """
     running = runs.get(job_id)
     if running is None and getattr(task, "on_finished", None):
@@ -96,7 +97,8 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     try:
         verdict = jobs.store.finish(job_id, holder, end, reason)
     except (Fenced, IllegalTransition, JobUnknown) as exc:
-        log.warning("the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
+        level = logging.WARNING if running else logging.DEBUG
+        log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
         verdict = None
     if running:
         running.ended = True

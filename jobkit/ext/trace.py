@@ -20,7 +20,7 @@ from celery.exceptions import Ignore
 
 from jobkit.ext import amqp, ends, identity, kill, messages, orders, restarts
 from jobkit.model import Ending
-from jobkit.running import RunningJob, StopRequested, begin, runs
+from jobkit.running import RunningJob, StopRequested, begin, leave
 from jobkit.states import Outcome, State
 from jobkit.stopping import StopSwitch
 from jobkit.store import Claim, JobStore, Plan, Settled, queries
@@ -144,7 +144,7 @@ def _run(
             _settle_what_the_backend_did_not(jobs, task, job, traced, context)
         return traced
     finally:
-        runs.pop(job.id, None)
+        leave(job)
 
 
 def _where(store: JobStore, job: RunningJob) -> State:
@@ -189,7 +189,7 @@ def _remove(jobs: JobKit, task: Any, uuid: str, claim: Claim, context: Context) 
             end = ends.end_of(celery_states.REVOKED, ABORTED, None, job, jobs.keep(celery_states.REVOKED))
             ends.finish_run(jobs, task, uuid, job.holder, end)
     finally:
-        runs.pop(uuid, None)
+        leave(job)
     return _dropped()
 
 

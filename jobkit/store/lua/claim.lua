@@ -16,6 +16,9 @@ local function answer(code)
           job.restarts or "", job.hook or ""}
 end
 
+-- The end of a run is told by one: who asked first, however often he asks.
+local told, teller = (job.hook or ""):match("^(%d+) ?(.*)")
+job.hook = (teller == "" or teller == token) and told or nil
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
 if run ~= "" then
   if not job.state then return answer("missing") end
@@ -29,7 +32,7 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10] ~= "1") then
   redis.call("ZREM", key("ended"), id)
 end
 
-if job.hook then redis.call("HDEL", job.key, "hook") end -- whoever is told so tells the job, and nobody else
+if job.hook then redis.call("HSET", job.key, "hook", told .. " " .. token) end
 if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
 local targets = walk(job.state, ARGV[6])
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end

@@ -18,9 +18,9 @@ for _, id in ipairs(redis.call("ZRANGE", key("due"), "-inf", at, "BYSCORE", "LIM
   redis.call("ZREM", key("due"), id)
 end
 for _, id in ipairs(redis.call("ZRANGE", key("outbox"), "-inf", at, "BYSCORE", "LIMIT", 0, most)) do
-  local state, run, message = unpack(redis.call("HMGET", key("job", id), "state", "run", "message"))
-  -- A run that was claimed meanwhile had its message; its entry was left for here.
-  if message and has(ARGV[8], state) then
+  local state, run, message, hook = unpack(redis.call("HMGET", key("job", id), "state", "run", "message", "hook"))
+  -- A run that was claimed, or told of its end, meanwhile had its message; its entry was left for here.
+  if message and (has(ARGV[8], state) or hook == run) then
     redis.call("ZADD", key("outbox"), at + lease, id)
     add(taken, id, run, message)
   else

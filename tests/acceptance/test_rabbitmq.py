@@ -1,0 +1,105 @@
+"""RabbitMQ as the broker, Redis as the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from celery import chain, chord, group
+from celery.exceptions import TaskRevokedError
+
+from jobkit import Outcome, State
+from jobkit.embedded import EmbeddedRedis
+from jobkit.testing import eventually
+from tests.acceptance.apps import Stage, open_stage
+from tests.acceptance.rabbit import rabbitmq
+
+
+@pytest.fixture(scope="module")
+def stage(jobkit_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A worker and a client on a broker of their own."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbit")) as broker:
+        folder = tmp_path_factory.mktemp("stage")
+        with open_stage(folder, jobkit_redis.fresh_url(), JOBS_BROKER=broker) as opened:
+            yield opened
+            assert not opened.redis.exists("celery"), "a message went through Redis"
+
+
+def test_delay(stage: Stage) -> None:
+    result = stage.m.add.delay(1, 2)
+    assert result.get(timeout=10) == 3
+    assert stage.path(result.id) == "QUEUED RUNNING FINISHED"
+
+
+def test_countdown(stage: Stage) -> None:
+    due = datetime.now(timezone.utc) + timedelta(seconds=0.4)
+    result = stage.m.add.apply_async((1, 2), eta=due)
+    assert stage.jobs.get(result.id).state is State.WAITING_FOR_START
+    assert result.get(timeout=10) == 3
+    job = stage.jobs.get(result.id)
+    assert job.started_at is not None
+    assert job.started_at >= due.replace(microsecond=due.microsecond // 1000 * 1000)
+    assert stage.path(result.id) == "WAITING_FOR_START QUEUED RUNNING FINISHED"
+
+
+def test_retries(stage: Stage) -> None:
+    result = stage.m.flaky.delay(2)
+    assert result.get(timeout=10) == "done after 2"
+    assert stage.path(result.id) == "QUEUED RUNNING ERROR ERROR_RETRY " * 2 + "QUEUED RUNNING FINISHED"
+    later = stage.m.flaky.delay(1, 0.2)
+    assert later.get(timeout=10) == "done after 1"
+    assert "ERROR_RETRY WAITING_FOR_START QUEUED" in stage.path(later.id)
+
+
+def test_canvas(stage: Stage) -> None:
+    add = stage.m.add
+    chained = chain(add.s(1, 1), add.s(2), add.s(3))()
+    assert chained.get(timeout=10) == 7
+    assert group(add.s(n, n) for n in range(3))().get(timeout=10) == [0, 2, 4]
+    assert chord([add.s(1, 1), stage.m.flaky.s(1)])(add.s(["and"])).get(timeout=10) == [2, "done after 1", "and"]
+    for result in (chained, chained.parent, chained.parent.parent):
+        assert stage.path(result.id) == "QUEUED RUNNING FINISHED"
+
+
+def test_failure(stage: Stage) -> None:
+    result = stage.m.fail.delay("why")
+    with pytest.raises(KeyError, match="why"):
+        result.get(timeout=10)
+    assert stage.path(result.id) == "QUEUED RUNNING ERROR"
+
+
+def test_given_back_to_the_queue(stage: Stage) -> None:
+    result, lost = stage.m.requeues.delay(), stage.m.dies_once.delay()
+    assert (result.get(timeout=20), lost.get(timeout=20)) == ("now", "second life")
+    for again in (result, lost):
+        assert stage.path(again.id) == "QUEUED RUNNING ABORTED ABORTED_RESTART QUEUED RUNNING FINISHED"
+
+
+def test_expired_messages_are_told_too(stage: Stage) -> None:
+    running = [stage.m.wait_for.delay("slots") for _ in range(2)]
+    for task in running:
+        eventually(lambda task=task: stage.notes(task.id))  # type: ignore[misc]
+    late = [stage.m.add.apply_async((1, 2), expires=seconds) for seconds in (0.2, -60)]
+    for result in late:
+        with pytest.raises(TaskRevokedError, match="expired"):
+            result.get(timeout=10)
+        assert stage.ended(result.id).outcome is Outcome.REMOVED
+    for _ in running:
+        stage.go("slots")
+    assert [task.get(timeout=10) for task in running] == ["went on"] * 2
+
+
+def test_revoked(stage: Stage) -> None:
+    result = stage.m.add.apply_async((1, 2), countdown=0.4)
+    result.revoke()
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=10)
+    assert stage.ended(result.id).state is State.REMOVED
+    assert stage.notes(result.id) == []
+
+
+def test_priority_and_queue(stage: Stage) -> None:
+    result = stage.m.add.apply_async((1, 2), queue="celery", priority=5)
+    assert result.get(timeout=10) == 3
+    assert stage.jobs.get(result.id).queue == "celery"

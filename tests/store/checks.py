@@ -1,0 +1,141 @@
+"""What must hold at every moment: records, paths and indexes tell the same story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobkit.states import VERBS, Category, State, states
+from jobkit.store.keys import KINDS
+
+if TYPE_CHECKING:
+    from tests.store.world import World
+
+EDGES = {(source, verb.target) for verb in VERBS.values() for source in verb.sources}
+BIRTHS = {verb.target for verb in VERBS.values() if not verb.sources}
+ENDED, RESTARTED = set(states(Category.ENDED)), set(states(Category.RESTARTED))
+ACTIVE = set(states(Category.RUNNING))
+READY = set(states(Category.WAITING_TO_RUN))
+#: The sorted sets that must agree with the records at every moment; others are cleared by whoever reads them.
+SORTED = {"state", "owner", "tag", "due", "ended", "outbox"}
+
+
+def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """A hash as text."""
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+class Check:
+    """One look at the whole keyspace."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.keys, self.client = world, world.keys, world.client
+        self.indexes: dict[tuple[str, str], dict[str, float]] = {}
+        self.jobs: dict[str, dict[str, str]] = {}
+        self.ttl: dict[str, int] = {}
+
+    def run(self) -> None:
+        keys = [key.decode() for key in self.client.scan_iter(count=1000)]
+        with self.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                assert key.startswith(self.keys.base), f"{key!r} lies outside the namespace"
+                self.read(pipe, self.kind(key.removeprefix(self.keys.base))[0], key)
+            found = pipe.execute()
+        for key, content, ttl in zip(keys, found[::2], found[1::2], strict=True):
+            self.sort(*self.kind(key.removeprefix(self.keys.base)), content, ttl)
+        for (kind, name), members in self.indexes.items():
+            orphans = members.keys() - self.jobs.keys()
+            assert not orphans, f"{orphans} in {kind} {name!r} have no record"
+        for job_id, fields in self.jobs.items():
+            self.job(job_id, fields)
+
+    @staticmethod
+    def read(pipe: Any, kind: str, key: str) -> None:
+        if kind == "job":
+            pipe.hgetall(key)
+        elif kind in ("after", "held"):
+            pipe.smembers(key)
+        elif kind in SORTED:
+            pipe.zrange(key, 0, -1, withscores=True)
+        else:
+            pipe.type(key)
+        pipe.pttl(key)
+
+    def sort(self, kind: str, name: str, content: Any, ttl: int) -> None:
+        if kind == "job":
+            self.jobs[name], self.ttl[name] = texts(content), ttl
+        elif kind in ("after", "held"):
+            self.indexes[kind, name] = dict.fromkeys((job_id.decode() for job_id in content), 0.0)
+        elif kind in SORTED:
+            self.indexes[kind, name] = {job_id.decode(): score for job_id, score in content}
+
+    @staticmethod
+    def kind(rest: str) -> tuple[str, str]:
+        for kind, prefix in KINDS.items():
+            if rest == prefix or (prefix.endswith(":") and rest.startswith(prefix)):
+                return kind, rest.removeprefix(prefix)
+        raise AssertionError(f"{rest!r} is no kind of key")
+
+    def score(self, kind: str, name: str, job_id: str) -> float | None:
+        return self.indexes.get((kind, name), {}).get(job_id)
+
+    def job(self, job_id: str, fields: dict[str, str]) -> None:
+        state, since = State(fields["state"]), int(fields["since"])
+        places = {name for (kind, name), ids in self.indexes.items() if kind == "state" and job_id in ids}
+        assert places == {state.value}, f"{job_id} is {state}, but stands in the indexes of {places}"
+        assert self.score("state", state.value, job_id) == since
+        self.path(job_id, fields)
+        self.waiting(job_id, state, fields)
+        self.ending(job_id, state, fields)
+        owners = {name for (kind, name), ids in self.indexes.items() if kind == "owner" and job_id in ids}
+        assert owners == ({fields["owner"]} if fields.get("owner") else set())
+        tags = {name for (kind, name), ids in self.indexes.items() if kind == "tag" and job_id in ids}
+        assert tags == {tag for tag in fields.get("tags", "").split("\n") if tag}
+
+    def waiting(self, job_id: str, state: State, fields: dict[str, str]) -> None:
+        due = self.score("due", "", job_id)
+        assert (due is not None) == (state is State.WAITING_FOR_START), f"{job_id} is {state}, due at {due}"
+        assert due is None or due == int(fields["start"])
+        behind = {name for (kind, name), ids in self.indexes.items() if kind == "after" and job_id in ids}
+        assert behind <= {fields.get("after")}, f"{job_id} waits for {behind}, its record says {fields.get('after')}"
+        assert behind or state is not State.WAITING_FOR_PREDECESSOR
+        if state in READY and self.score("outbox", "", job_id) is not None:
+            assert fields.get("message")
+
+    def ending(self, job_id: str, state: State, fields: dict[str, str]) -> None:
+        ended, ttl = self.score("ended", "", job_id), self.ttl[job_id]
+        assert state not in RESTARTED, f"{job_id} was left in {state}"
+        assert (ended is not None) == (ttl > 0) == (not state.is_live), f"{job_id} is {state}: {ended}, TTL {ttl}"
+        known = {"ended", "expires", "outcome"} & fields.keys()
+        assert len(known) == (0 if state.is_live else 3), f"{job_id} is {state}: {fields}"
+        assert state not in ACTIVE or not {"note", "failure"} & fields.keys(), f"{job_id} is {state}: {fields}"
+        assert ended is None or ended == int(fields["expires"])
+        holders = {name for (kind, name), ids in self.indexes.items() if kind == "held" and job_id in ids}
+        assert ("token" in fields) == (state in ACTIVE)
+        assert holders == ({fields["worker"]} if state in ACTIVE else set())
+        assert "next" not in fields or state.is_live
+
+    def path(self, job_id: str, fields: dict[str, str]) -> None:
+        lines = [line.split("\t") for line in fields["path"].split("\n") if line]
+        last: list[str] | None = None
+        for line in lines:
+            if last is None:
+                assert int(line[0]) > 1 or (line[1] == "1" and State(line[2]) in BIRTHS)
+            else:
+                self.step(job_id, last, line)
+            last = line
+        assert last is not None
+        assert last[:3] == [fields[name] for name in ("seq", "run", "state")]
+        assert int(last[3]) <= int(fields["since"])  # later where it was sent to the back of its queue
+
+    @staticmethod
+    def step(job_id: str, last: list[str], line: list[str]) -> None:
+        source, target = State(last[2]), State(line[2])
+        assert int(line[0]) == int(last[0]) + 1, f"{job_id}: a gap between {last} and {line}"
+        assert int(line[3]) >= int(last[3]), f"{job_id}: time runs backwards from {last} to {line}"
+        assert all(line[4:6]), f"{job_id}: no operation or nobody's name in {line}"
+        if line[1] == last[1]:
+            assert (source, target) in EDGES, f"{job_id}: no edge from {source} to {target}"
+        else:
+            assert int(line[1]) == int(last[1]) + 1
+            assert not source.is_live, f"{job_id}: a new run while the old one is {source}"
+            assert target in BIRTHS

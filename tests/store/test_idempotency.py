@@ -1,0 +1,302 @@
+"""Every script sent twice: what was done once is not done again, whatever got lost in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from jobkit.states import Outcome
+from jobkit.store import End, JobStore, Verdict, messages, queries, workers
+from jobkit.store.scripts import NAMES
+from tests.store.proxy import proxied
+from tests.store.world import NOW, World, holder, plan
+
+DONE = End(("finish",), Outcome.SUCCEEDED, "well done", meta='{"status": "SUCCESS"}')
+FAILED = End(("fail",), Outcome.FAILED, "no luck")
+Act = Callable[[JobStore], Any]
+Setup = Callable[[World], Any]
+
+
+def nothing(world: World) -> None:
+    pass
+
+
+def submitted(world: World) -> None:
+    world.submit()
+
+
+def running(world: World) -> None:
+    world.submit()
+    world.claim()
+
+
+def retrying(world: World) -> None:
+    """A run that fails is followed by the next one, and another job waits for it."""
+    running(world)
+    world.submit(facts={"retries": 1})
+    world.submit("behind", after="j")
+
+
+def ended(world: World) -> None:
+    running(world)
+    world.submit("behind", after="j")
+    world.store.finish("j", holder(), DONE)
+
+
+def expired(world: World) -> None:
+    ended(world)
+    world.advance(DONE.keep)
+
+
+def due(world: World) -> None:
+    world.submit(start=NOW + 50)
+    world.advance(50)
+
+
+def both_due(world: World) -> None:
+    world.submit("k", start=NOW + 50)
+    due(world)
+    world.store.take("keeper")
+
+
+def claim(store: JobStore, run: int | None = 1, job_id: str = "j") -> Any:
+    given = plan(job_id, facts={"queue": "celery"})
+    return store.claim(job_id, run, "tok1", "w1@host|boot1", 7, redelivered=False, plan=given)
+
+
+def limited(world: World) -> None:
+    """A run that has had its time."""
+    world.submit()
+    world.store.claim("j", 1, "tok1", "w1@host|boot1", 7, redelivered=False, plan=plan(), run_time=1.0)
+    world.advance(1_000)
+
+
+def accused(world: World) -> None:
+    """A message nobody seems to have."""
+    submitted(world)
+    messages.accuse(world.store, ["j"])
+    world.advance(1_000)
+
+
+def abandoned(world: World) -> None:
+    """A run whose worker has not been heard of for longer than its lease."""
+    running(world)
+    workers.beat(world.store, "w1@host|boot1", 10)
+    workers.beat(world.store, "w2@host|boot2", 60)
+    world.advance(10_000)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
+    words), and how many ms later that comes."""
+
+    script: str
+    setup: Setup
+    act: Act
+    again: str = "again"
+    later: int = 1
+
+
+CASES = {
+    "create": Case("create", nothing, lambda s: s.create(plan(owner="alice", tags=("a", "b")), "client")),
+    "create, later": Case("create", nothing, lambda s: s.create(plan(start=NOW + 99_000), "client")),
+    "create, suspended": Case("create", nothing, lambda s: s.create(plan(suspended=True), "client")),
+    "create, behind another": Case("create", submitted, lambda s: s.create(plan("k", after="j"), "client")),
+    "create, in place of one": Case("create", submitted, lambda s: s.create(plan(), "client")),
+    "create, as the next run": Case("create", running, lambda s: s.create(plan(), "client"), "next"),
+    "create, after the end": Case("create", ended, lambda s: s.create(plan(), "client")),
+    "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
+    "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),
+    "change_start": Case("change_start", submitted, lambda s: s.change_start("j", NOW + 99_000, "client")),
+    "change_start to now": Case(
+        "change_start", lambda w: w.submit(start=NOW + 99_000), lambda s: s.change_start("j", None, "client")
+    ),
+    "remove": Case("remove", submitted, lambda s: s.remove("j", "client")),
+    "remove, before it is due": Case(
+        "remove", lambda w: w.submit(start=NOW + 99_000), lambda s: s.remove("j", "client")
+    ),
+    "claim": Case("claim", submitted, claim),
+    "claim without a record": Case("claim", nothing, lambda s: claim(s, None)),
+    "finish": Case("finish", running, lambda s: s.finish("j", holder(), DONE)),
+    "finish before the next run": Case("finish", retrying, lambda s: s.finish("j", holder(), FAILED)),
+    "finish to run again": Case(
+        "finish", running, lambda s: s.finish("j", holder(), End(("abort",), Outcome.FAILED, again=True))
+    ),
+    "finish without a record": Case(
+        "finish",
+        nothing,
+        lambda s: s.finish("j", holder(None), End(("fail",), Outcome.FAILED, born=("submit", "claim", "fail"))),
+    ),
+    "write": Case("write", running, lambda s: s.write("j", holder(), {"progress": "[1, 2, null]"}), "ok"),
+    "log": Case("log", running, lambda s: s.log("j", holder(), 1, "INFO", "half way")),
+    "take": Case("take", due, lambda s: s.take("keeper"), ""),
+    "published": Case("published", both_due, lambda s: s.published(["j", "k"]), ""),
+    "prune": Case("prune", expired, lambda s: s.prune(), ""),
+    "forget": Case("forget", ended, lambda s: s.forget("j"), "missing"),
+    "forget a live one's result": Case("forget", running, lambda s: s.forget("j"), "ok"),
+    "ask": Case("ask", running, lambda s: s.ask("j", "cancel", "client")),
+    "overdue": Case("overdue", limited, lambda s: workers.overdue(s, 9, 5.0), ""),
+    "beat": Case("beat", nothing, lambda s: workers.beat(s, "w1@host|boot1", 10), "", 0),
+    "rescue": Case("rescue", abandoned, lambda s: workers.rescue(s, "w2@host|boot2", 9), "j"),
+    "rebase": Case("rebase", abandoned, lambda s: workers.rebase(s, 10), "", 0),
+    "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
+    "scan": Case("scan", submitted, lambda s: messages.scan(s, 0, 9, 0.0), ""),
+    "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),
+    "convict": Case("convict", accused, lambda s: messages.convict(s, 1.0, 9), ""),
+}
+
+
+def test_no_script_is_forgotten_here() -> None:
+    assert {case.script for case in CASES.values()} == set(NAMES)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Every call of a script, as it went out."""
+    calls: list[tuple[Any, ...]] = []
+    run = JobStore.run
+
+    def recording(store: JobStore, *args: Any) -> Any:
+        calls.append(args)
+        return run(store, *args)
+
+    monkeypatch.setattr(JobStore, "run", recording)
+    return calls
+
+
+def code(reply: Any) -> str:
+    """The code of an answer, "" for one that has none."""
+    first = reply[0] if isinstance(reply, list) and reply else b""
+    return first.decode() if isinstance(first, bytes) else ""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sent_twice_it_is_applied_once(world: World, sent: list[tuple[Any, ...]], name: str) -> None:
+    case = CASES[name]
+    case.setup(world)
+    case.act(world.store)
+    call, after = sent[-1], world.picture()
+    world.check()
+    world.client.script_flush()
+    world.advance(case.later)
+    assert code(world.store.run(*call)) == case.again
+    world.advance(-case.later)
+    assert world.picture() == after
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_that_is_lost_does_not_do_it_twice(world: World, url: str, name: str) -> None:
+    case, twin = CASES[name], World(world.client, "twin")
+    case.setup(world)
+    case.act(world.store)
+    case.setup(twin)
+    with proxied(url) as (proxy, client):
+        proxy.lose = 1
+        case.act(JobStore(client, "twin", patience=5, test_clock=True))
+        assert (proxy.lose, proxy.lost) == (0, 1)
+    assert twin.story() == world.story()
+
+
+def test_scripts_are_loaded_again_wherever_redis_lost_them(world: World) -> None:
+    for act in (submitted, lambda w: w.claim(), lambda w: w.store.finish("j", holder(), DONE)):
+        world.client.script_flush()
+        act(world)
+    assert world.states() == ["QUEUED", "RUNNING", "FINISHED"]
+
+
+# -- replays that come late ----------------------------------------------------------------------------------------
+
+
+def test_an_old_claim_is_not_applied_to_the_next_run(world: World) -> None:
+    retrying(world)
+    world.store.finish("j", holder(), FAILED)
+    assert world.record()["state"] == "QUEUED"
+    before = world.picture()
+    assert claim(world.store).code == "stale"
+    assert world.picture() == before
+
+
+def test_an_old_claim_by_a_message_without_a_run_is_not_applied_to_the_next_run(world: World) -> None:
+    claim(world.store, None)
+    world.submit()
+    world.store.finish("j", holder(), FAILED)
+    assert world.record()["state"] == "QUEUED"
+    before = world.picture()
+    assert claim(world.store, None).code == "stale"
+    assert world.picture() == before
+
+
+def test_an_old_claim_by_a_message_without_a_run_does_not_begin_an_ended_job_anew(world: World) -> None:
+    claim(world.store, None)
+    world.store.finish("j", holder(), DONE)
+    before = world.picture()
+    assert claim(world.store, None).code == "stale"
+    assert world.picture() == before
+
+
+def test_an_old_submission_is_not_applied_to_a_job_that_has_gone_on(world: World) -> None:
+    world.submit(op="op1")
+    world.claim()
+    world.store.finish("j", holder(), DONE)
+    before = world.picture()
+    assert world.submit(op="op1").code == "again"
+    assert world.picture() == before
+
+
+def test_an_old_submission_of_a_next_run_makes_no_further_run(world: World) -> None:
+    running(world)
+    assert world.submit(op="op2").code == "next"
+    world.store.finish("j", holder(), FAILED)
+    world.claim(run=2)
+    before = world.picture()
+    assert world.submit(op="op2").code == "again"
+    assert world.picture() == before
+
+
+def test_an_old_end_does_not_end_the_next_run(world: World) -> None:
+    retrying(world)
+    world.store.finish("j", holder(), FAILED, op="op3")
+    world.claim(run=2)
+    before = world.picture()
+    assert world.store.finish("j", holder(), FAILED, op="op3").code == "again"
+    assert world.picture() == before
+
+
+@pytest.mark.parametrize("verb", ["suspend", "remove", "change_start"])
+def test_an_old_wish_is_not_granted_to_the_next_run(world: World, verb: str) -> None:
+    def wish() -> Verdict:
+        if verb == "change_start":
+            return world.store.change_start("j", NOW + 99_000, "client", op="op4")
+        return getattr(world.store, verb)("j", "client", op="op4")
+
+    submitted(world)
+    wish()
+    if verb == "remove":
+        world.store.finish("j", holder(None), End(("confirm_removal",), Outcome.REMOVED))
+    world.submit()
+    assert world.record()["state"] == "QUEUED"
+    before = world.picture()
+    assert wish().code == "again"
+    assert world.picture() == before
+
+
+def test_an_old_log_line_is_not_kept_twice(world: World) -> None:
+    running(world)
+    for number in (1, 2):
+        world.store.log("j", holder(), number, "INFO", f"line {number}")
+    before = world.picture()
+    assert world.store.log("j", holder(), 1, "INFO", "line 1").code == "again"
+    assert world.picture() == before
+
+
+def test_what_was_handed_out_and_lost_is_handed_out_again_after_the_lease(world: World) -> None:
+    due(world)
+    assert len(world.store.take("keeper")[1]) == 1
+    assert world.store.take("keeper")[1] == []
+    world.advance(5_000)
+    assert [job_id for job_id, _, _ in world.store.take("keeper")[1]] == ["j"]
+    assert world.states() == ["WAITING_FOR_START", "QUEUED"]
