@@ -1,4 +1,4 @@
-"""Commands that move a job: abort, suspend, resume, reschedule."""
+"""Commands that move a job: abort, pause, suspend, resume, reschedule."""
 
 from __future__ import annotations
 
@@ -39,13 +39,26 @@ def time(text: str) -> datetime:
 @command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @option("--reason", default="", help="Why; kept in the history.")
-def abort(ctx: click.Context, ids: tuple[str, ...], reason: str) -> None:
-    """End jobs: one not yet started is removed.
+@option("--grace", type=seconds, metavar="DURATION", help="How long a running job has to end itself.")
+def abort(ctx: click.Context, ids: tuple[str, ...], reason: str, grace: float | None) -> None:
+    """End jobs: one not yet started is removed, one that runs is told to end, and killed if it does not.
 
     With several ids each is tried; the exit code is that of the first that could not be.
     """
     kit = jobs_of(ctx)
-    _each(ctx, ids, lambda job: kit.abort(job.id, reason=reason))
+    _each(ctx, ids, lambda job: kit.abort(job.id, reason=reason, grace=grace))
+
+
+@command()
+@job_argument
+@option("--reason", default="", help="Why; kept in the history.")
+def pause(ctx: click.Context, job: str, reason: str) -> None:
+    """Tell a running job to pause.
+
+    It leaves a checkpoint, and goes on from there when it is resumed.
+    """
+    kit = jobs_of(ctx)
+    _each(ctx, (job,), lambda found: kit.pause(found.id, reason=reason))
 
 
 @command()
@@ -62,7 +75,7 @@ def suspend(ctx: click.Context, job: str) -> None:
 @command()
 @job_argument
 def resume(ctx: click.Context, job: str) -> None:
-    """Wake a suspended job."""
+    """Wake a suspended or paused job."""
     kit = jobs_of(ctx)
     _each(ctx, (job,), lambda found: kit.resume(found.id))
 

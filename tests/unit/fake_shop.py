@@ -109,8 +109,11 @@ class FakeJobs:
         if job_id == RUNNING:
             raise KeyboardInterrupt
 
-    def abort(self, job_id: str, reason: str = "") -> State:
-        return self._move("abort", job_id, reason)
+    def abort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
+        return self._move("abort", job_id, reason, grace)
+
+    def pause(self, job_id: str, reason: str = "") -> State:
+        return self._move("pause", job_id, reason)
 
     def suspend(self, job_id: str) -> State:
         return self._move("suspend", job_id)

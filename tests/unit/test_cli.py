@@ -377,7 +377,9 @@ def test_without_rich_a_terminal_still_gets_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        (["abort", shop.WAITING, "--reason", "wrong"], ("abort", shop.WAITING, "wrong")),
+        (["abort", shop.WAITING, "--reason", "wrong"], ("abort", shop.WAITING, "wrong", None)),
+        (["abort", shop.WAITING, "--grace", "5s"], ("abort", shop.WAITING, "", 5.0)),
+        (["pause", shop.WAITING], ("pause", shop.WAITING, "")),
         (["suspend", shop.WAITING], ("suspend", shop.WAITING)),
         (["resume", shop.WAITING], ("resume", shop.WAITING)),
         (["reschedule", shop.WAITING, "--in", "1h30m"], ("change_start_time", shop.WAITING, 5400.0)),
