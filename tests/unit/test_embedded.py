@@ -34,9 +34,21 @@ def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
         yield running
 
 
+#: Wardens this process had before the test: a server may serve the whole session.
+EARLIER: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def earlier_wardens() -> Iterator[None]:
+    EARLIER.update(warden.pid for warden in wardens())
+    yield
+    EARLIER.clear()
+
+
 def wardens() -> list[psutil.Process]:
-    """The wardens of this process."""
-    return [child for child in psutil.Process().children() if any("warden.py" in word for word in child.cmdline())]
+    """The wardens this process has got in this test."""
+    children = [child for child in psutil.Process().children() if child.pid not in EARLIER]
+    return [child for child in children if any("warden.py" in word for word in child.cmdline())]
 
 
 def gone(pid: int) -> bool:
