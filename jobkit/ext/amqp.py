@@ -78,6 +78,8 @@ class JobAMQP(AMQP):
     def _record_and_send(self, job_id: str, producer: Any, name: str, message: Any, options: dict[str, Any]) -> Any:
         # A retry copies the headers of the run it follows; the next run has a number of its own.
         options["headers"] = {k: v for k, v in (options.get("headers") or {}).items() if k != messages.RUN_HEADER}
+        # What expires is told so by a worker; a broker would drop it and tell nobody.
+        options.pop("expiration", None)
         store, op, plan = self.app.jobkit.store, operation(), self._plan(job_id, name, message, options)
         try:
             verdict = store.create(plan, message.headers.get("origin") or "client", op=op)

@@ -55,8 +55,11 @@ class JobKit(Client, AsyncClient):
         """The namespace of this app in its Redis."""
         url = store_url(self)
         backend = backend_class(url)(app=self.app, url=url)
+        # Celery's own defaults wait two minutes; what the app itself says is kept.
+        own = self.app.conf.maps[:-1]
         limits = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}
-        params = {**backend.connparams, **{name: backend.connparams.get(name) or limits[name] for name in limits}}
+        unsaid = {name: limit for name, limit in limits.items() if not any(f"redis_{name}" in level for level in own)}
+        params = {**backend.connparams, **unsaid}
         return JobStore(
             backend._create_client(**params),
             self.settings.namespace,

@@ -115,11 +115,12 @@ class Recording(_Base):
         end = restarts.with_restart(end, policy, cause, so_far)
         if end.again is None:
             return False
-        end = replace(end, meta=self._payload(task_id, exc, celery_states.RETRY, traceback, request))
+        end = replace(end, meta=self.payload(task_id, exc, celery_states.RETRY, traceback, request))
         ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
         return True
 
-    def _payload(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> Any:
+    def payload(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None) -> Any:
+        """What Celery's clients read of a result."""
         meta = self._get_result_meta(self.encode_result(result, state), state, traceback, request)
         return self.encode({**meta, "task_id": bytes_to_str(task_id)})
 
@@ -136,7 +137,7 @@ class Recording(_Base):
         encoded = self.encode_result(result, state)
         if state == celery_states.STARTED or (_is_eager(request) and state not in celery_states.READY_STATES):
             return encoded
-        payload = self._payload(task_id, result, state, traceback, request)
+        payload = self.payload(task_id, result, state, traceback, request)
         if state in _ENDS and not self._is_a_note(task_id):
             self._end(task_id, result, state, traceback, request, payload)
         else:

@@ -54,7 +54,7 @@ class Keeper(bootsteps.StartStopStep):
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(store, self.identity, settings.lease, settings.renew)
         self.heart.run_once()
-        publish = partial(messages.publish, worker.app)
+        publish = partial(lost.publish_or_fail, jobs)
         executioner = Executioner(jobs, worker)
         self.listener = Listener(store, self.identity, executioner.condemn)
         by = f"keeper of {worker.hostname}"

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from billiard.exceptions import WorkerLostError
 from celery import states as celery_states
 from celery.exceptions import NotRegistered
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from jobkit.ext import ends, identity, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.policy import from_text
 from jobkit.states import Outcome, State
-from jobkit.store import End, Settled
+from jobkit.store import End, Settled, queries
 from jobkit.store.workers import Lost
 
 if TYPE_CHECKING:
@@ -54,3 +55,15 @@ def _restarts(lost: Lost) -> int:
 
 #: What was told to end for good is not run again because its worker vanished meanwhile.
 _UNWANTED = (State.CANCELLING_BY_USER,)
+
+
+def publish_or_fail(jobs: JobKit, job_id: str, message: str, run: int) -> None:
+    """Publish a kept message; one this app may not even read will never run, and its job says so."""
+    try:
+        messages.publish(jobs.app, message, run)
+    except (ContentDisallowed, DecodeError) as exc:
+        task = jobs.app.tasks.get(queries.fields(jobs.store, job_id, "task").get("task", ""))
+        backend = task.backend if task else jobs.app.backend
+        meta = backend.payload(job_id, exc, celery_states.FAILURE) if isinstance(backend, Recording) else ""
+        end = End(("?remove", "confirm_removal"), Outcome.FAILED, str(exc), ends.failure(exc), meta=meta)
+        ends.finish_run(jobs, task, job_id, Settled(None, "", identity.worker()), end, "it cannot be read")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import task_message
@@ -104,12 +103,8 @@ def context(app: Celery, text: str, run: int) -> Context:
 def publish(app: Celery, text: str, run: int) -> None:
     """Publish a kept message for this run of its job, the way it would have gone at once."""
     kept, message = unpack(app, text, run)
-    headers, options = message.headers, kept["options"]
-    if headers.get("expires"):
-        left = datetime.fromisoformat(headers["expires"]) - datetime.now(timezone.utc)
-        options["expiration"] = max(0.0, left.total_seconds())
     with app.producer_or_acquire() as producer:
-        app.amqp.publish(producer, kept["name"], message, **options)
+        app.amqp.publish(producer, kept["name"], message, **kept["options"])
 
 
 def queue_size(app: Celery, name: str) -> int:

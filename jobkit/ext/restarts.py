@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -30,7 +31,11 @@ def policy_of(task: Any, max_rescues: int) -> Policy:
         raise InvalidOption(option="policy", value=policy, allowed="must be a jobkit.Policy")
     if policy:
         return policy
-    twice = task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost
+    return _promised(bool(task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost), max_rescues)
+
+
+@cache
+def _promised(twice: bool, max_rescues: int) -> Policy:
     return Policy(max_restarts=max_rescues, restart_on=("abort", "shutdown") if twice else ())
 
 

@@ -85,8 +85,10 @@ def _claim(
     delivery = request.get("delivery_info") or {}
     queue = delivery.get("routing_key") or ""
     # A client without jobkit kept nothing that could be published again: what came is kept now.
-    message = messages.received(task.app, task, request, args, kwargs, queue) if run is None else ""
-    plan = Plan(uuid, task.name, message, facts=amqp.facts(request, queue))
+    plan = Plan(uuid, task.name, "")
+    if run is None:
+        message = messages.received(task.app, task, request, args, kwargs, queue)
+        plan = Plan(uuid, task.name, message, facts=amqp.facts(request, queue))
     redelivered = bool(delivery.get("redelivered"))
     worker, policy = identity.worker(), restarts.policy_of(task, jobs.settings.max_rescues)
     claim = jobs.store.claim(

@@ -49,6 +49,8 @@ def close(app: Any) -> None:
     """Close a client and let go of its results now: one that goes later talks to a Redis that is gone, for a minute."""
     for waiting in app.backend._pending_results:
         waiting.clear()
+    if jobs := getattr(app, "jobkit", None):
+        jobs.close()
     app.close()
     gc.collect()
 

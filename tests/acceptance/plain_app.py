@@ -6,7 +6,6 @@ What its tasks, hooks and signal handlers do is noted in Redis, in order, so tha
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from typing import Any
@@ -19,18 +18,18 @@ from redis import Redis
 
 URL = os.environ["SHOP_REDIS"]
 
-app = Celery("shop", broker=URL, backend=os.environ.get("SHOP_RESULTS", URL))
+app = Celery("shop", broker=URL, backend=URL)
 app.conf.update(
     accept_content=["json", "pickle"],
     result_extended=True,
     task_routes={"shop.express": {"queue": "express"}},
-    worker_prefetch_multiplier=4,
 )
 if "SHOP_JOBKIT" in os.environ:
-    __import__("jobkit").JobKit(app, keeper_interval=0.1)
+    from jobkit import JobKit
+
+    JobKit(app, keeper_interval=0.1)
 
 book = Redis.from_url(URL, socket_timeout=None)
-log = logging.getLogger(__name__)
 
 
 def note(task_id: str | None, event: str) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from amqp import Connection
+from kombu.connection import Connection
 
 from jobkit.testing import eventually
 
@@ -52,17 +52,19 @@ def rabbitmq(folder: Path) -> Iterator[str]:
         "RABBITMQ_PID_FILE": str(folder / "pid"),
     }
     with _process(["epmd", "-port", str(names)], env, folder), _process([str(SERVER)], env, folder) as server:
-        eventually(lambda: server.poll() is not None or _answers(port), 60, "RabbitMQ does not come up")
+        url = f"amqp://guest:guest@127.0.0.1:{port}//"
+        eventually(lambda: server.poll() is not None or _answers(url), 60, "RabbitMQ does not come up")
         assert server.poll() is None, (folder / "rabbitmq-server.log").read_text()
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        yield url
 
 
-def _answers(port: int) -> bool:
-    try:
-        with Connection(f"127.0.0.1:{port}"):
-            return True
-    except OSError:
-        return False
+def _answers(url: str) -> bool:
+    with Connection(url, connect_timeout=5) as connection:
+        try:
+            connection.connect()
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

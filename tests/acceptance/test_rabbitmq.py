@@ -21,7 +21,7 @@ def stage(jobkit_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory)
     """A worker and a client on a broker of their own."""
     with rabbitmq(tmp_path_factory.mktemp("rabbit")) as broker:
         folder = tmp_path_factory.mktemp("stage")
-        with open_stage(folder, jobkit_redis.fresh_url(), JOBS_BROKER=broker) as opened:
+        with open_stage(folder, jobkit_redis.fresh_url(), "--prefetch-multiplier=1", JOBS_BROKER=broker) as opened:
             yield opened
             assert not opened.redis.exists("celery"), "a message went through Redis"
 
@@ -76,18 +76,19 @@ def test_given_back_to_the_queue(stage: Stage) -> None:
         assert stage.path(again.id) == "QUEUED RUNNING ABORTED ABORTED_RESTART QUEUED RUNNING FINISHED"
 
 
-def test_expired_messages_are_told_too(stage: Stage) -> None:
-    running = [stage.m.wait_for.delay("slots") for _ in range(2)]
-    for task in running:
-        eventually(lambda task=task: stage.notes(task.id))  # type: ignore[misc]
-    late = [stage.m.add.apply_async((1, 2), expires=seconds) for seconds in (0.2, -60)]
-    for result in late:
-        with pytest.raises(TaskRevokedError, match="expired"):
-            result.get(timeout=10)
-        assert stage.ended(result.id).outcome is Outcome.REMOVED
-    for _ in running:
+def test_what_expires_in_the_queue_is_told_so(stage: Stage) -> None:
+    busy = [stage.m.wait_for.delay("slots") for _ in range(4)]  # two run, two are reserved: the rest stays in the queue
+    eventually(lambda: sum(len(stage.notes(task.id)) for task in busy) == 2)
+    due = datetime.now(timezone.utc) + timedelta(seconds=0.2)
+    late, other = stage.m.add.apply_async((1, 2), expires=due), stage.m.add.apply_async((1, 2), expires=60)
+    eventually(lambda: datetime.now(timezone.utc) > due + timedelta(seconds=0.2))
+    for _ in busy:
         stage.go("slots")
-    assert [task.get(timeout=10) for task in running] == ["went on"] * 2
+    assert other.get(timeout=10) == 3
+    with pytest.raises(TaskRevokedError, match="expired"):
+        late.get(timeout=5)
+    assert stage.ended(late.id).outcome is Outcome.REMOVED
+    assert [task.get(timeout=10) for task in busy] == ["went on"] * 4
 
 
 def test_revoked(stage: Stage) -> None:

@@ -170,3 +170,17 @@ def test_a_broker_that_is_down_leaves_no_record(jobs: JobKit, app: Celery, add: 
     with pytest.raises(OperationalError):
         add.delay(1, 2)
     assert keys(jobs) == set()
+
+
+def test_a_redis_that_accepts_and_never_answers_is_said_within_bounds() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as deaf:
+        jobs, task = app_at(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
+        jobs.app.conf.redis_socket_timeout = 0.5
+        with pytest.raises(StoreUnavailable):
+            task.delay(1, 2)
+
+
+def test_waiting_for_redis_has_a_limit_of_its_own(app: Celery) -> None:
+    pool = JobKit(app).store.client.connection_pool
+    assert pool.connection_kwargs["socket_timeout"] == 10.0
+    assert pool.connection_kwargs["socket_connect_timeout"] == 3.0

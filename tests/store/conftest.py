@@ -8,14 +8,13 @@ import pytest
 from redis import Redis
 
 from jobkit.embedded import EmbeddedRedis
-from tests.store.world import World
+from tests.store.world import World, keep_bytes_still
 
 
 @pytest.fixture(scope="session")
 def connection(jobkit_redis: EmbeddedRedis) -> Iterator[Redis]:
     with Redis.from_url(jobkit_redis.fresh_url()) as client:
-        # Packed hashes keep the order of their fields: what has not changed has the same bytes.
-        client.config_set("hash-max-ziplist-value", 1 << 20)
+        keep_bytes_still(client)
         yield client
 
 

@@ -18,7 +18,7 @@ from jobkit.errors import SchemaMismatch, StoreError, StoreRefused, StoreUnavail
 from jobkit.states import Outcome
 from jobkit.store import End, JobStore, Settled, queries, workers
 from tests.store.proxy import proxied
-from tests.store.world import NOW, World, holder, plan
+from tests.store.world import NOW, World, holder, keep_bytes_still, plan
 
 PATIENCE = 0.15  # seconds
 DONE = End(("finish",), Outcome.SUCCEEDED, meta='{"status": "SUCCESS"}')
@@ -88,6 +88,7 @@ def spoilt() -> Iterator[EmbeddedRedis]:
 def root(spoilt: EmbeddedRedis) -> Iterator[Redis]:
     with Redis.from_url(spoilt.url) as client:
         client.flushall()
+        keep_bytes_still(client)
         yield client
 
 

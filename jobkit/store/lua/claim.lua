@@ -37,13 +37,9 @@ if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
 local targets = walk(job.state, ARGV[6])
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
-if job.run > 1 then
-  redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires")
-end
+if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires") end
 redis.call("SADD", key("held", ARGV[11]), id)
-if job.since then
-  redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since)
-end
+if job.since then redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since) end
 if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
 save(job, at, fields)
 return answer("ok")

@@ -15,9 +15,8 @@ local function range(number, index)
     local rank = redis.call("ZREVRANK", index, last)
     return redis.call("ZREVRANGE", index, rank + 1, rank + budget, "WITHSCORES")
   end
-  -- What the indexes before that one have of this score was looked at before.
-  return redis.call("ZREVRANGEBYSCORE", index, (number < from and "(" or "") .. score, "-inf", "WITHSCORES",
-                    "LIMIT", 0, budget)
+  local most_recent = (number < from and "(" or "") .. score -- of this score the indexes before had their turn
+  return redis.call("ZREVRANGEBYSCORE", index, most_recent, "-inf", "WITHSCORES", "LIMIT", 0, budget)
 end
 
 local function wanted(state, task, owner, tags)
@@ -30,23 +29,16 @@ for i = 11, #ARGV, 2 do
   local index, number = key(ARGV[i], ARGV[i + 1]), (i - 9) / 2
   local part = range(number, index)
   if #part >= 2 * budget then complete = false end
-  for j = 1, #part, 2 do add(entries, {id = part[j], at = tonumber(part[j + 1]), index = index, number = number, nth = j}) end
+  for j = 1, #part, 2 do add(entries, {part[j], at = tonumber(part[j + 1]), index = index, number = number, nth = #entries}) end
 end
-table.sort(entries, function(a, b)
-  if a.at ~= b.at then return a.at > b.at end
-  if a.number ~= b.number then return a.number < b.number end
-  return a.nth < b.nth
-end)
+table.sort(entries, function(a, b) return a.at > b.at or a.at == b.at and a.nth < b.nth end)
 local looked, gone = nil, {}
 for n, entry in ipairs(entries) do
   if n > budget or #found >= most then complete = false break end
-  local values = redis.call("HMGET", key("job", entry.id), unpack(fields))
-  if not values[1] then add(gone, entry) elseif wanted(unpack(values, 1, 4)) then add(found, {entry.id, unpack(values, 5)}) end
+  local values = redis.call("HMGET", key("job", entry[1]), unpack(fields))
+  if not values[1] then add(gone, entry) elseif wanted(unpack(values, 1, 4)) then add(found, {entry[1], unpack(values, 5)}) end
   looked = entry
 end
--- Records that have expired leave their entries, which go now; but for the one where the next page begins.
-for _, entry in ipairs(gone) do
-  if complete or entry ~= looked then redis.call("ZREM", entry.index, entry.id) end
-end
-if complete then return {"", "", "", found} end
-return {string.format("%.0f", looked.at), looked.number, looked.id, found}
+-- Entries of expired records go now; but for the one where the next page begins.
+for _, entry in ipairs(gone) do if complete or entry ~= looked then redis.call("ZREM", entry.index, entry[1]) end end
+return complete and {"", "", "", found} or {string.format("%.0f", looked.at), looked.number, looked[1], found}
