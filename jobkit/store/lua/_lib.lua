@@ -6,18 +6,27 @@ local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 
-local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "message", "owner", "tags",
+local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
                 "submitted", "next", "followed"}
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)
-  local job, names = {id = id, key = key("job", id)}, {unpack(FIELDS)}
-  add(names, ...)
+  local job, names = {id = id, key = key("job", id)}, FIELDS
+  if ... then
+    names = {unpack(FIELDS)}
+    add(names, ...)
+  end
   local values = redis.call("HMGET", job.key, unpack(names))
   for i, field in ipairs(names) do job[field] = values[i] or nil end
   job.run, job.seq, job.path = tonumber(job.run or 0), tonumber(job.seq or 0), job.path or ""
   job.indexed, job.news = job.state, {}
   return job
+end
+
+-- What is needed to publish it, or false: long, so that only who needs it reads it.
+local function message_of(job)
+  if job.message == nil then job.message = redis.call("HGET", job.key, "message") end
+  return job.message
 end
 
 -- Was this operation already applied?  Its id stands in the path: a reply lost and a call repeated apply once.

@@ -12,7 +12,7 @@ local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   redis.call("HDEL", job.key, "outcome")
   if ready then
     owe(job, at, lease)
-    add(reply, job.id, job.run, now.message or job.message)
+    add(reply, job.id, job.run, now.message or message_of(job))
   else
     redis.call("ZREM", key("outbox"), job.id)
   end
@@ -32,7 +32,7 @@ local function release(id, now, later, at, op, by, reason, lease, reply)
         redis.call("ZADD", key("due"), job.start, waiting)
       else
         owe(job, at, lease)
-        add(reply, waiting, job.run, job.message)
+        add(reply, waiting, job.run, message_of(job))
       end
     end
   end

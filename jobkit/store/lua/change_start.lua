@@ -24,4 +24,4 @@ if held then
   return {"ok", job.state, job.run}
 end
 owe(job, at, ARGV[10])
-return {"ok", job.state, job.run, id, job.run, job.message}
+return {"ok", job.state, job.run, id, job.run, message_of(job)}

@@ -6,7 +6,7 @@ local at, lost = clock(), {}
 for _, id in ipairs(redis.call("ZRANGEBYSCORE", key("suspects"), "-inf", at - ARGV[2], "LIMIT", 0, ARGV[3])) do
   redis.call("ZREM", key("suspects"), id)
   local job = load(id)
-  if job.state == ARGV[1] and job.message then
+  if job.state == ARGV[1] and message_of(job) then
     -- It goes to the back of the line, so that it is not taken for overtaken once more.
     redis.call("ZADD", key("state", job.state), at, id)
     redis.call("HSET", job.key, "since", at)

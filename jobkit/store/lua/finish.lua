@@ -32,7 +32,7 @@ if message ~= "" then add(fields, "meta", message) end
 if ARGV[20] == "1" then add(fields, "hook", job.run) end
 
 -- Without a message there is nothing to run it again with.
-if ARGV[19] ~= "" and job.message and not job.next then
+if ARGV[19] ~= "" and message_of(job) and not job.next then
   local idle = ARGV[19] == "never"
   job.next = cjson.encode({start = idle and "" or tostring(at + ARGV[19]), idle = idle and "1" or "", fields = {}})
 end
@@ -54,10 +54,10 @@ else
   end
   redis.call("ZADD", key("ended"), at + ARGV[16], id)
   redis.call("PEXPIRE", job.key, ARGV[16] + 60000)
-  if ARGV[20] == "1" and job.message then
+  if ARGV[20] == "1" and message_of(job) then
     -- The queue brings it to a worker that can tell it, like a removal.
     owe(job, at, ARGV[18])
-    add(reply, id, job.run, job.message)
+    add(reply, id, job.run, message_of(job))
   end
   if job.followed then release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply) end
 end

@@ -15,4 +15,4 @@ save(job, at)
 redis.call("ZREM", key("due"), id)
 if out then return {"ok", job.state, job.run} end
 owe(job, at, ARGV[6])
-return {"ok", job.state, job.run, id, job.run, job.message}
+return {"ok", job.state, job.run, id, job.run, message_of(job)}
