@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from celery import current_task
 from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
-from kombu.utils.objects import cached_property
 
 from jobkit.errors import StoreUnavailable
 from jobkit.ext import messages
@@ -61,62 +60,85 @@ class JobAMQP(AMQP):
 
     app: Celery
 
-    @cached_property
-    def publish(self) -> Callable[..., Any]:
-        """Celery's own way to send, for messages whose record exists."""
-        return super()._create_task_sender()
-
     def _create_task_sender(self) -> Callable[..., Any]:
+        send = super()._create_task_sender()
+
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
-            job_id = message.headers.get("id")
-            if not job_id:  # task protocol 1 has no headers: a worker will record it
-                return self.publish(producer, name, message, **options)
-            return self._record_and_send(job_id, producer, name, message, options)
+            if not message.headers.get("id"):  # task protocol 1 has no headers: a worker will record it
+                return send(producer, name, message, **options)
+            if options.get("headers"):
+                # A retry copies the headers of the run it follows; the next run has a number of its own.
+                options["headers"] = {k: v for k, v in options["headers"].items() if k != messages.RUN_HEADER}
+            # What expires is told so by a worker; a broker would drop it and tell nobody.
+            options.pop("expiration", None)
+            queue = options.get("queue") or self.app.conf.task_default_queue
+            return send(
+                Recorder(self.app, producer, name, str(getattr(queue, "name", queue))), name, message, **options
+            )
 
         return send_task_message
 
-    def _record_and_send(self, job_id: str, producer: Any, name: str, message: Any, options: dict[str, Any]) -> Any:
-        # A retry copies the headers of the run it follows; the next run has a number of its own.
-        options["headers"] = {k: v for k, v in (options.get("headers") or {}).items() if k != messages.RUN_HEADER}
-        # What expires is told so by a worker; a broker would drop it and tell nobody.
-        options.pop("expiration", None)
-        store, op, plan = self.app.jobkit.store, operation(), self._plan(job_id, name, message, options)
+
+class Recorder:
+    """Stands in for the producer while Celery sends a task.
+
+    So Celery's own signals and events are sent once, by who sends the task, and what their receivers change is kept.
+    The record comes first, and decides whether the message goes now; whatever else is published goes straight through.
+    """
+
+    def __init__(self, app: Celery, producer: Any, task: str, queue: str) -> None:
+        self._app, self._producer, self._task, self._queue = app, producer, task, queue
+        self._op, self._recorded = operation(), False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def publish(self, body: Any, **options: Any) -> Any:
+        """Record the job of this message, and publish it if it is to start now."""
+        if self._recorded:
+            return self._producer.publish(body, **options)
+        plan, wire = self._plan(body, options)
         try:
-            verdict = store.create(plan, message.headers.get("origin") or "client", op=op)
+            verdict = self._app.jobkit.store.create(plan, wire["headers"].get("origin") or "client", op=self._op)
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
-        if verdict.state != State.QUEUED or verdict.code == "next":
-            return None
-        message.headers[messages.RUN_HEADER] = verdict.run
+        sent = None
+        if verdict.state == State.QUEUED and verdict.code != "next":
+            wire["headers"][messages.RUN_HEADER] = verdict.run
+            sent = self._send(wire, plan.id, verdict.run)
+        self._recorded = True
+        return sent
+
+    def _send(self, wire: dict[str, Any], job_id: str, run: int) -> Any:
         try:
-            return self.publish(producer, name, message, **options)
+            return self._producer.publish(**wire)
         except BaseException:
-            store.discard(job_id, op, verdict.run)
+            self._app.jobkit.store.discard(job_id, self._op, run)
             raise
 
-    def _plan(self, job_id: str, name: str, message: Any, options: dict[str, Any]) -> Plan:
-        headers = message.headers
+    def _plan(self, body: Any, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+        headers = dict(options["headers"])
         running = runs.get(current_task.request.id) if current_task else None
         # What a running job sends inherits its owner; its own next run (a retry, a replacement) keeps all it has.
-        wish = _wish.get() or (Wish(running.owner) if running and running.id != job_id else Wish())
-        eta = headers.get("eta")
-        native = getattr(options.get("exchange"), "name", "") == _NATIVE_DELAY
-        start = _milliseconds(eta, self.app) if eta and not native else wish.start
+        wish = _wish.get() or (Wish(running.owner) if running and running.id != headers["id"] else Wish())
+        eta, exchange = headers.get("eta"), options.get("exchange")
+        native = getattr(exchange, "name", exchange) == _NATIVE_DELAY
+        start = _milliseconds(eta, self._app) if eta and not native else wish.start
         if start is not None and eta:
             headers["eta"] = None  # it waits in Redis, not in a worker's memory
-        limit = self.app.jobkit.settings.max_message_bytes
-        queue = options.get("queue") or self.app.conf.task_default_queue
-        return Plan(
-            job_id,
-            name,
-            messages.pack(self.app, name, message, options, limit),
+        wire = messages.encoded(self._task, body, {**options, "headers": headers})
+        plan = Plan(
+            headers["id"],
+            self._task,
+            messages.pack(self._task, wire, self._app.jobkit.settings.max_message_bytes),
             start=start,
             after=wish.after,
             suspended=wish.suspended,
             owner=wish.owner,
             tags=wish.tags,
-            facts=facts(headers, str(getattr(queue, "name", queue)), options.get("priority")),
+            facts=facts(headers, self._queue, options.get("priority")),
         )
+        return plan, wire
 
 
 def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> dict[str, str | int]:

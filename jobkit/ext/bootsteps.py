@@ -54,7 +54,7 @@ class Keeper(bootsteps.StartStopStep):
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(store, self.identity, settings.lease, settings.renew)
         self.heart.run_once()
-        publish = partial(lost.publish_or_fail, jobs)
+        publish = partial(messages.publish, worker.app)
         executioner = Executioner(jobs, worker)
         self.listener = Listener(store, self.identity, executioner.condemn)
         by = f"keeper of {worker.hostname}"
@@ -73,6 +73,7 @@ class Keeper(bootsteps.StartStopStep):
         self.loop.start()
         self.listener.start()
         signals.task_unknown.connect(partial(lost.unknown, jobs), weak=False)
+        signals.task_rejected.connect(partial(lost.rejected, jobs), weak=False)
         signals.worker_shutting_down.connect(self.going_down, weak=False)
         # Celery stops its steps before it drains the pool; the lease has to outlive the last running task.
         signals.worker_shutdown.connect(self.goodbye, weak=False)

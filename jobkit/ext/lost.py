@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from celery import states as celery_states
 from celery.exceptions import NotRegistered
 from kombu.exceptions import ContentDisallowed, DecodeError
 
+from jobkit.errors import JobUnknown
 from jobkit.ext import ends, identity, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.policy import from_text
@@ -20,6 +22,8 @@ from jobkit.store.workers import Lost
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
+
+log = logging.getLogger("jobkit")
 
 
 def settle(jobs: JobKit, lost: Lost) -> None:
@@ -49,21 +53,31 @@ def unknown(jobs: JobKit, name: str, id: str, message: Any, **_: Any) -> None:
         ends.finish_run(jobs, None, id, ends.holder_of(id, message.headers), end, end.note)
 
 
+def rejected(jobs: JobKit, message: Any, **_: Any) -> None:
+    """End a job whose message this app may not read: Celery drops it and tells nobody.
+
+    Anybody may have written a message: the job fails only where its own, kept with the record, is no better.
+    """
+    job_id = str(message.headers.get("id") or "")
+    try:
+        record = queries.fields(jobs.store, job_id, "message", "run")
+        messages.context(jobs.app, record["message"], int(record["run"]))
+    except (ContentDisallowed, DecodeError) as exc:
+        task = jobs.app.tasks.get(message.headers.get("task"))
+        backend = task.backend if task else jobs.app.backend
+        meta = backend.payload(job_id, exc, celery_states.FAILURE) if isinstance(backend, Recording) else ""
+        end = ends.end_of(celery_states.FAILURE, exc, None, None, jobs.keep(celery_states.FAILURE), meta)
+        end = replace(end, verbs=("claim", "fail"), born=())  # only where nobody has begun
+        ends.finish_run(jobs, task, job_id, Settled(None, "", identity.worker()), end, "it cannot be read")
+    except (JobUnknown, KeyError):
+        log.warning("a message that cannot be read was dropped; it names job %r", job_id)
+    else:
+        log.warning("a message that cannot be read was dropped; job %s has a better one, published again", job_id)
+
+
 def _restarts(lost: Lost) -> int:
     return int(json.loads(lost.restarts).get("abort", 0)) if lost.restarts else 0
 
 
 #: What was told to end for good is not run again because its worker vanished meanwhile.
 _UNWANTED = (State.CANCELLING_BY_USER,)
-
-
-def publish_or_fail(jobs: JobKit, job_id: str, message: str, run: int) -> None:
-    """Publish a kept message; one this app may not even read will never run, and its job says so."""
-    try:
-        messages.publish(jobs.app, message, run)
-    except (ContentDisallowed, DecodeError) as exc:
-        task = jobs.app.tasks.get(queries.fields(jobs.store, job_id, "task").get("task", ""))
-        backend = task.backend if task else jobs.app.backend
-        meta = backend.payload(job_id, exc, celery_states.FAILURE) if isinstance(backend, Recording) else ""
-        end = End(("?remove", "confirm_removal"), Outcome.FAILED, str(exc), ends.failure(exc), meta=meta)
-        ends.finish_run(jobs, task, job_id, Settled(None, "", identity.worker()), end, "it cannot be read")

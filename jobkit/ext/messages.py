@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from celery.app.amqp import task_message
 from celery.app.task import Context
 from kombu import serialization
+from kombu.entity import Queue
 from kombu.exceptions import EncodeError
 from kombu.serialization import prepare_accept_content
 from kombu.utils import json
@@ -20,45 +20,46 @@ if TYPE_CHECKING:
 #: The header that says which run of its job a message is for.
 RUN_HEADER = "job_run"
 
-#: Options of a send that cannot be kept as text and are found again when it is published.
-_LOCAL = frozenset({"declare", "event_dispatcher", "retry_policy", "retry", "timeout", "confirm_timeout"})
+#: Options of a publish that cannot be kept as text, and are found again when it is published once more.
+_LOCAL = frozenset({"declare", "retry_policy", "retry", "timeout", "confirm_timeout"})
 
 
 class CannotEncode(NotSerializable, EncodeError):
     """the arguments of {task} cannot be written as {serializer}: {reason}"""
 
 
-def pack(app: Celery, name: str, message: Any, options: dict[str, Any], limit: int) -> str:
+def encoded(task: str, body: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a publish, its body already written by its serializer.
+
+    Raises: `NotSerializable` (also kombu's `EncodeError`).
+    """
+    rest = dict(options)
+    serializer = rest.pop("serializer")
+    try:
+        rest["content_type"], rest["content_encoding"], rest["body"] = serialization.dumps(body, serializer)
+    except (EncodeError, TypeError, ValueError) as exc:
+        raise CannotEncode(task=task, serializer=serializer, reason=str(exc)) from exc
+    return rest
+
+
+def pack(task: str, wire: dict[str, Any], limit: int) -> str:
     """All that is needed to publish this message later, as JSON text.
 
     Raises: `NotSerializable` (also kombu's `EncodeError`), `PayloadTooLarge`.
     """
-    serializer = options.get("serializer") or app.conf.task_serializer
-    try:
-        content_type, encoding, body = serialization.dumps(message.body, serializer)
-        binary = isinstance(body, bytes)
-        text = json.dumps(
-            {
-                "name": name,
-                "headers": message.headers,
-                "properties": message.properties,
-                "event": message.sent_event,
-                "body": [content_type, encoding, base64.b64encode(body).decode() if binary else body, binary],
-                "options": {
-                    key: _plain(value) for key, value in options.items() if key not in _LOCAL and value is not None
-                },
-            }
-        )
-    except (EncodeError, TypeError, ValueError) as exc:
-        raise CannotEncode(task=name, serializer=serializer, reason=str(exc)) from exc
-    if len(text) > limit:
-        raise PayloadTooLarge(task=name, size=len(text), limit=limit)
-    return text
-
-
-def _plain(value: Any) -> Any:
+    given = {key: value for key, value in wire.items() if key not in _LOCAL and value is not None}
     # A Queue or an Exchange is known by its name; the app has it, or makes it, when the message is published.
-    return getattr(value, "name", value)
+    kept = {key: getattr(value, "name", value) for key, value in given.items()}
+    kept["declare"] = [entity.name for entity in wire.get("declare") or () if isinstance(entity, Queue)]
+    if isinstance(body := kept["body"], bytes):
+        kept["body"], kept["base64"] = base64.b64encode(body).decode(), True
+    try:
+        text = json.dumps(kept)
+    except (EncodeError, TypeError, ValueError) as exc:
+        raise CannotEncode(task=task, serializer="json", reason=str(exc)) from exc
+    if len(text) > limit:
+        raise PayloadTooLarge(task=task, size=len(text), limit=limit)
+    return text
 
 
 #: The headers of a message; what else a request holds was added by the worker.
@@ -72,39 +73,46 @@ _HEADERS = (
 def received(app: Celery, task: Any, request: dict[str, Any], args: Any, kwargs: Any, queue: str) -> str:
     """The message a request came from, kept as `pack` keeps it."""
     embed = {name: request.get(name) for name in ("callbacks", "errbacks", "chain", "chord")}
-    headers = {name: request.get(name) for name in _HEADERS} | {"eta": None}
-    properties = {"correlation_id": request.get("correlation_id"), "reply_to": request.get("reply_to") or ""}
-    message = task_message(headers, properties, (args, kwargs, embed), None)
-    options = {"queue": queue, "serializer": task.serializer}
-    return pack(app, task.name, message, options, app.jobkit.settings.max_message_bytes)
+    wire = {
+        "headers": {name: request.get(name) for name in _HEADERS} | {"eta": None},
+        "correlation_id": request.get("correlation_id"),
+        "reply_to": request.get("reply_to") or "",
+        "serializer": task.serializer or app.conf.task_serializer,
+        "exchange": "",
+        "routing_key": queue,
+    }
+    wire = encoded(task.name, (args, kwargs, embed), wire)
+    return pack(task.name, wire, app.jobkit.settings.max_message_bytes)
 
 
-def unpack(app: Celery, text: str, run: int) -> tuple[dict[str, Any], Any]:
-    """A kept message again: what was kept, and the message as Celery's sender takes it.
-
-    Raises: kombu's `ContentDisallowed` where the app does not accept how it was written.
-    """
-    kept = json.loads(text)
-    content_type, encoding, data, binary = kept["body"]
-    body = base64.b64decode(data) if binary else data
-    args = serialization.loads(body, content_type, encoding, accept=prepare_accept_content(app.conf.accept_content))
-    headers = {**kept["headers"], RUN_HEADER: run}
-    return kept, task_message(headers, kept["properties"], tuple(args), kept["event"])
+def unpack(text: str, run: int) -> dict[str, Any]:
+    """A kept message again, for this run of its job, as `Producer.publish` takes it."""
+    wire: dict[str, Any] = json.loads(text)
+    if wire.pop("base64", False):
+        wire["body"] = base64.b64decode(wire["body"])
+    wire["headers"] = {**wire["headers"], RUN_HEADER: run}
+    return wire
 
 
 def context(app: Celery, text: str, run: int) -> Context:
-    """The request a kept message would make: what Celery needs to fail a task whose worker vanished."""
-    message = unpack(app, text, run)[1]
-    args, kwargs, embed = message.body
-    fields = {**message.headers, **embed, "args": args, "kwargs": kwargs, "delivery_info": {}}
+    """The request a kept message would make: what Celery needs to fail a task whose worker vanished.
+
+    Raises: kombu's `ContentDisallowed` or `DecodeError` where the app cannot or may not read it.
+    """
+    wire = unpack(text, run)
+    accept = prepare_accept_content(app.conf.accept_content)
+    body = serialization.loads(wire["body"], wire["content_type"], wire["content_encoding"], accept=accept)
+    args, kwargs, embed = body
+    fields = {**wire["headers"], **embed, "args": args, "kwargs": kwargs, "delivery_info": {}}
     return Context(fields, called_directly=False)
 
 
 def publish(app: Celery, text: str, run: int) -> None:
-    """Publish a kept message for this run of its job, the way it would have gone at once."""
-    kept, message = unpack(app, text, run)
+    """Publish a kept message for this run of its job: the bytes that were written when it was sent."""
+    wire, conf = unpack(text, run), app.conf
+    wire["declare"] = [app.amqp.queues[name] for name in wire["declare"]]
     with app.producer_or_acquire() as producer:
-        app.amqp.publish(producer, kept["name"], message, **kept["options"])
+        producer.publish(**wire, retry=conf.task_publish_retry, retry_policy=dict(conf.task_publish_retry_policy))
 
 
 def queue_size(app: Celery, name: str) -> int:

@@ -10,10 +10,10 @@ from jobkit.store import JobStore
 BATCH = 200
 
 
-def run_once(store: JobStore, publish: Callable[[str, str, int], None], by: str) -> int:
+def run_once(store: JobStore, publish: Callable[[str, int], None], by: str) -> int:
     """One round: returns how many messages were published.
 
-    Parameters: `publish`, given a job, its kept message and the run it is for.  A message is owed until it is
+    Parameters: `publish`, given a kept message and the run it is for.  A message is owed until it is
     published; if this process dies in between, another round publishes it again, and the claim drops the second
     delivery.
     """
@@ -22,7 +22,7 @@ def run_once(store: JobStore, publish: Callable[[str, str, int], None], by: str)
     failed: Exception | None = None
     for job_id, run, message in owed:
         try:
-            publish(job_id, message, run)
+            publish(message, run)
             sent.append(job_id)
         except Exception as exc:  # the others must not wait behind it; it is owed still, and tried again
             failed = exc

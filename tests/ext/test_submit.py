@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from celery import Celery, group
+from celery import Celery, group, signals
 from kombu.exceptions import EncodeError, OperationalError
 
 from jobkit import (
@@ -22,6 +25,15 @@ from jobkit import (
     StoreUnavailable,
 )
 from jobkit.embedded import EmbeddedRedis
+
+
+@contextmanager
+def connected(signal: Any, receiver: Any) -> Iterator[None]:
+    signal.connect(receiver)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver)
 
 
 def keys(jobs: JobKit) -> set[bytes]:
@@ -66,6 +78,26 @@ def test_a_start_time_keeps_the_message_out_of_the_broker(jobs: JobKit, add: Any
     assert abs((job.start_at - start).total_seconds()) < 0.01
     assert add.apply_async((1, 2), countdown=60).job.state is State.WAITING_FOR_START
     assert jobs.store.client.llen("celery") == 0
+
+
+def test_celerys_signals_are_sent_once_by_who_submits_and_their_changes_are_kept(jobs: JobKit, add: Any) -> None:
+    told: list[str] = []
+
+    def before(headers: dict[str, Any], **_: Any) -> None:
+        headers["trace_parent"] = "t1"
+        told.append("before")
+
+    def after(headers: dict[str, Any], **_: Any) -> None:
+        told.append(f"after {headers['trace_parent']}")
+
+    with connected(signals.before_task_publish, before), connected(signals.after_task_publish, after):
+        handle = add.apply_async((1, 2), countdown=3600)
+        assert told == ["before", "after t1"]
+        jobs.change_start_time(handle.id, datetime.now(timezone.utc))
+        assert told == ["before", "after t1"]
+    [message] = cast(Any, jobs.store.client).lrange("celery", 0, -1)
+    headers = json.loads(message)["headers"]
+    assert (headers["id"], headers["trace_parent"], headers["job_run"]) == (handle.id, "t1", 1)
 
 
 def test_a_job_after_another_waits_for_it(jobs: JobKit, add: Any) -> None:
