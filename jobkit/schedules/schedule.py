@@ -1,0 +1,212 @@
+"""One schedule: a rule, and what is around it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from celery import schedules as celery_schedules
+
+from jobkit.errors import InvalidOption
+from jobkit.schedules.calendars import checked, excludes
+from jobkit.schedules.recurrence import Recurrence
+from jobkit.schedules.rules import Crontab, Every, Rule, Sun, Times, whole
+
+#: Excluded days in a row after which a schedule is taken to fire no more.
+_EXCLUDED = 4_000
+_DAY = timedelta(days=1)
+_KINDS = {"crontab": Crontab, "every": Every, "rrule": Recurrence, "times": Times, "solar": Sun}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule in a time zone, from `start` to `end`, without the days in `exclude`, up to `jitter` seconds late.
+
+    Made by `schedule`.  Every moment it takes has a time zone, every moment it gives is in UTC.
+    """
+
+    rule: Rule
+    timezone: str = "UTC"
+    start: datetime | None = None
+    end: datetime | None = None
+    jitter: float = 0.0
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        zone(self.timezone)
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+                raise InvalidOption(option=name, value=moment, allowed="must be a datetime with a time zone")
+            object.__setattr__(self, name, moment and whole(moment))
+        if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float) or not self.jitter >= 0:
+            raise InvalidOption(option="jitter", value=self.jitter, allowed="must be seconds, 0 or more")
+        object.__setattr__(self, "exclude", checked(self.exclude))
+
+    def slots(self, after: datetime) -> Iterator[datetime]:
+        """Its slots after a moment, ascending."""
+        where = zone(self.timezone)
+        if self.start and after < self.start:
+            after = self.start - timedelta(microseconds=1)
+        for _ in range(_EXCLUDED):
+            for moment in self.rule.moments(after, where, self.start):
+                if self.end and moment > self.end:
+                    return
+                if excludes(self.exclude, moment, where):
+                    after = _end_of_day(moment, where)
+                    break
+                yield moment
+            else:
+                return
+
+    def after(self, moment: datetime) -> datetime | None:
+        """The first slot after a moment; None if there is none any more."""
+        return next(self.slots(moment), None)
+
+    def before(self, moment: datetime) -> datetime | None:
+        """The last slot before a moment; None if there was none in the 41 years before."""
+        span = timedelta(hours=1)
+        while span < timedelta(days=366 * 41 * 2):
+            found = None
+            for slot in self.slots(moment - span):
+                if slot >= moment:
+                    break
+                found = slot
+            if found:
+                return found
+            span *= 8
+        return None
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """Its slots from `start` to before `end`."""
+        for slot in self.slots(start - timedelta(microseconds=1)):
+            if slot >= end:
+                return
+            yield slot
+
+    def fires(self, slot: datetime, name: str) -> datetime:
+        """When a slot fires: with its jitter, which all that ask with the same name agree on."""
+        late = self.jitter * random.Random(f"{name} {slot.timestamp()}").random()  # noqa: S311  not a secret
+        return slot + timedelta(seconds=late)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types, which `schedule` takes again."""
+        around: dict[str, Any] = {"timezone": self.timezone, "jitter": self.jitter, "exclude": list(self.exclude)}
+        around |= {name: at.isoformat() for name in ("start", "end") if (at := getattr(self, name))}
+        return {self.rule.kind: self.rule.to_json()} | {name: value for name, value in around.items() if value}
+
+
+def _end_of_day(moment: datetime, where: ZoneInfo) -> datetime:
+    day = moment.astimezone(where).date() + _DAY
+    after = datetime(day.year, day.month, day.day, tzinfo=where).astimezone(timezone.utc)
+    return max(moment, after - timedelta(microseconds=1))
+
+
+def zone(name: str) -> ZoneInfo:
+    """A time zone by its name.  Raises: `InvalidOption`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, TypeError, OSError):
+        allowed = "must be the name of a time zone, such as Europe/Berlin"
+        raise InvalidOption(option="timezone", value=name, allowed=allowed) from None
+
+
+def schedule(
+    rule: Any,
+    *,
+    timezone: str = "UTC",
+    start: datetime | str | None = None,
+    end: datetime | str | None = None,
+    jitter: float = 0.0,
+    exclude: Iterable[str | date] = (),
+) -> Schedule:
+    """Make a schedule.
+
+    Parameters: `rule`: seconds or a timedelta; Celery's `crontab`, `schedule` or `solar`; text: the five fields of a
+    crontab or ``RRULE:…``; datetimes; or what `Schedule.to_json` gave.  `timezone`, by name, is where wall clocks are
+    read; `start` and `end` (both inclusive); `jitter`, seconds a slot may fire late, drawn for each; `exclude`, days on
+    which nothing fires: dates, ``2026-12-24/2027-01-06``, ``12-25``, ``sat``.
+    Raises: `InvalidOption`.
+    """
+    if isinstance(rule, Schedule):
+        return rule
+    if isinstance(rule, dict):
+        return _from_json(rule, timezone)
+    made = _rule(rule)
+    return Schedule(made, timezone, _moment("start", start), _moment("end", end), jitter, checked(exclude))
+
+
+def _from_json(given: dict[str, Any], timezone: str) -> Schedule:
+    kinds = [name for name in given if name in _KINDS]
+    strange = given.keys() - _KINDS.keys() - {"timezone", "start", "end", "jitter", "exclude"}
+    if len(kinds) != 1 or strange:
+        allowed = f"must have one of {', '.join(_KINDS)}, and timezone, start, end, jitter, exclude"
+        raise InvalidOption(option="schedule", value=given, allowed=allowed)
+    around = {"timezone": timezone} | {name: value for name, value in given.items() if name != kinds[0]}
+    value = given[kinds[0]]
+    if kinds[0] == "times":
+        return schedule(Times(tuple(filter(None, (_moment("times", item) for item in value)))), **around)
+    if kinds[0] == "solar":
+        return schedule(Sun(*value), **around)
+    return schedule(_KINDS[kinds[0]](value), **around)
+
+
+def _rule(rule: Any) -> Rule:
+    if isinstance(rule, Crontab | Every | Recurrence | Times | Sun):
+        return rule
+    if isinstance(rule, str):
+        return Recurrence(rule) if "FREQ=" in rule.upper() else Crontab(rule)
+    if isinstance(rule, datetime):
+        return Times((rule,))
+    if isinstance(rule, timedelta):
+        return Every(rule.total_seconds())
+    if isinstance(rule, int | float):
+        return Every(rule)
+    if isinstance(rule, list | tuple) and all(isinstance(item, datetime) for item in rule):
+        return Times(tuple(rule))
+    return _of_celery(rule)
+
+
+def _of_celery(rule: Any) -> Rule:
+    # Not their subclasses: what those do beyond is not known here.
+    if type(rule) is celery_schedules.crontab:
+        names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+        return Crontab(" ".join(_field(getattr(rule, f"_orig_{name}")) for name in names))
+    if type(rule) is celery_schedules.solar:
+        return Sun(rule.event, rule.lat, rule.lon)
+    if type(rule) is celery_schedules.schedule:
+        return Every(rule.run_every.total_seconds())
+    allowed = "must be seconds, a timedelta, a crontab, solar, RRULE:… or datetimes"
+    raise InvalidOption(option="schedule", value=rule, allowed=allowed)
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, str | int):
+        return str(value).replace(" ", "")
+    return ",".join(str(item) for item in sorted(value))
+
+
+def _moment(option: str, value: datetime | str | None) -> datetime | None:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        raise InvalidOption(option=option, value=value, allowed="must be a time as ISO 8601") from None
+
+
+def next_slot(name: str, schedules: Iterable[Schedule], after: datetime) -> tuple[datetime, datetime] | None:
+    """The first slot of several schedules after a moment, and when it fires; `name` decides the jitter."""
+    found = [(slot, one.fires(slot, name)) for one in schedules if (slot := one.after(after))]
+    return min(found, default=None)
+
+
+def next_slots(schedules: Iterable[Schedule], after: datetime, count: int = 10) -> list[datetime]:
+    """The next slots of several schedules, each moment once."""
+    found = {slot for one in schedules for slot in islice(one.slots(after), count)}
+    return sorted(found)[:count]
