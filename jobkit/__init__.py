@@ -17,7 +17,8 @@ from jobkit.errors import (
     StoreUnavailable,
 )
 from jobkit.ext.app import JobKit
-from jobkit.model import Ending, Failure, Job, LogLine, Page, Progress, Run, Transition
+from jobkit.locks import Lock, Rate, Semaphore
+from jobkit.model import Ending, Failure, Job, LockState, LogLine, Page, Progress, Run, Transition
 from jobkit.policy import Backoff, Policy
 from jobkit.states import Category, Outcome, State
 
@@ -38,6 +39,8 @@ __all__ = [
     "JobNotFound",
     "JobUnknown",
     "JobkitError",
+    "Lock",
+    "LockState",
     "LogLine",
     "NotSerializable",
     "Outcome",
@@ -46,7 +49,9 @@ __all__ = [
     "PayloadTooLarge",
     "Policy",
     "Progress",
+    "Rate",
     "Run",
+    "Semaphore",
     "State",
     "StoreError",
     "StoreRefused",

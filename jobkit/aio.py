@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from jobkit.model import Job, LogLine, Page, Run, Transition
+from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
 
 
@@ -37,6 +37,10 @@ class AsyncClient:
     async def alog(self, job_id: str) -> tuple[LogLine, ...]:
         """See `log`."""
         return await self._in_thread("log", job_id)  # type: ignore[no-any-return]
+
+    async def alocks(self) -> tuple[LockState, ...]:
+        """See `locks`."""
+        return await self._in_thread("locks")  # type: ignore[no-any-return]
 
     async def asubmit(self, signature: Any, **options: Any) -> Any:
         """See `submit`."""

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobUnknown, nearest
-from jobkit.model import Job, LogLine, Page, Run, Transition
+from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
-from jobkit.store import JobStore, Verdict, queries, records
+from jobkit.store import JobStore, Verdict, locks, queries, records
 from jobkit.store.keys import checked_id
 
 #: Jobs a page may hold.
@@ -80,6 +80,10 @@ class Client:
         """The lines its body logged.  Raises: `JobUnknown`."""
         return queries.log(self.store, _id(job_id))
 
+    def locks(self) -> tuple[LockState, ...]:
+        """Every lock that is held or waited for, by name: its holders with their fences, and its waiters in order."""
+        return locks.listing(self.store)
+
     def watch(self, job_id: str | None = None, *, timeout: float | None = None) -> Iterator[tuple[str, Transition]]:
         """Transitions, live.
 
@@ -121,7 +125,7 @@ class Client:
 
         Raises: `JobUnknown`, `IllegalTransition`.
         """
-        return State(self.store.suspend(_id(job_id), self._by, reason).state)
+        return self._act(self.store.suspend(_id(job_id), self._by, reason))
 
     def resume(self, job_id: str, reason: str = "") -> State:
         """Start a waiting or suspended job as soon as it may.  Raises: `JobUnknown`, `IllegalTransition`."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from jobkit.errors import BadRecord
+from jobkit.locks import Lock
 from jobkit.states import ABOUT, FiveState, OracleState, Outcome, State, WmiState
 
 
@@ -114,6 +115,7 @@ class Job:
     root_id: str = ""
     parent_id: str = ""
     after_id: str = ""
+    locks: tuple[Lock, ...] = ()
     outcome: Outcome | None = None
     message: str = ""
     failure: Failure | None = None
@@ -161,6 +163,19 @@ def _plain(value: Any) -> Any:
 def to_json(value: Any) -> dict[str, Any]:
     """Any value of this module as plain types, times as ISO 8601 in UTC."""
     return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """Who has a lock, and who waits for it.
+
+    `holders` are ids with their fences, numbers that only grow; `waiters` ids in the order of their turn.
+    """
+
+    name: str
+    holders: dict[str, int]
+    waiters: tuple[str, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

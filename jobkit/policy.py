@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobkit import locks as named
 from jobkit.errors import InvalidOption
+from jobkit.locks import Lock
 
 #: The ends a policy may answer with another run [WI].
 CAUSES = ("shutdown", "abort", "timeout", "error")
@@ -44,6 +46,8 @@ class Policy:
     * `max_restarts`: how often it is run again, counted per cause [WI MaxNumberOfRestarts].
     * `restart_on`: the causes, of `CAUSES`; a shutdown does not count against `max_restarts`.
     * `backoff`: the wait before a restart after a timeout or an error.
+    * `locks`: what every job of the task has to hold (names, `Lock`, `Semaphore`, `Rate`), or a function of its arguments
+      that says so.
     """
 
     max_run_time: float | None = None
@@ -51,8 +55,11 @@ class Policy:
     max_restarts: int = 3
     restart_on: tuple[str, ...] = CAUSES
     backoff: Backoff = field(default_factory=Backoff)
+    locks: Iterable[str | Lock] | Callable[..., Iterable[str | Lock]] = ()
 
     def __post_init__(self) -> None:
+        if not callable(self.locks):
+            object.__setattr__(self, "locks", named.checked("Policy(locks)", self.locks))
         if self.max_run_time is not None:
             _number("Policy(max_run_time)", self.max_run_time, 0.0)
         _number("Policy(grace)", self.grace, 0.0)
@@ -66,6 +73,11 @@ class Policy:
     def restarts(self, cause: str, so_far: Mapping[str, int]) -> bool:
         """Is the job to be run again after this end?"""
         return cause in self.restart_on and (cause == "shutdown" or so_far.get(cause, 0) < self.max_restarts)
+
+    def locks_for(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> tuple[Lock, ...]:
+        """The locks of a job with these arguments."""
+        wanted = self.locks(*args, **kwargs) if callable(self.locks) else self.locks
+        return named.checked("Policy(locks)", wanted)
 
     def to_text(self) -> str:
         """The policy as it is kept with the record."""

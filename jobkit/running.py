@@ -32,6 +32,9 @@ class Ledger(Protocol):
     def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Any:
         """Keep a log line of the run."""
 
+    def fence(self, job_id: str) -> int | None:
+        """The fence of the locks a job holds."""
+
 
 class _Nowhere:
     """For tasks that are called as plain functions or eagerly: there is no record to write to."""
@@ -41,6 +44,9 @@ class _Nowhere:
 
     def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> None:
         """Nothing to keep."""
+
+    def fence(self, job_id: str) -> None:
+        """Nothing is held."""
 
 
 class StopRequested(Exception):
@@ -89,6 +95,12 @@ class RunningJob:
         """A number that only grows from run to run of this job: hand it to other systems, so that they can refuse an
         older run that wakes up late."""
         return self.run
+
+    @property
+    def lock_fence(self) -> int | None:
+        """A number that only grows from holder to holder of a lock: hand it to what the lock guards, so that it can refuse
+        an earlier holder; None for a job without locks.  One look at the store."""
+        return self._ledger.fence(self.id)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

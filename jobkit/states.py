@@ -241,7 +241,7 @@ _ROWS = (
     Verb("enqueue", _WAITING, S.QUEUED, _MANAGER, "what it waited for is there"),
     Verb(
         "change_start",
-        (S.WAITING_FOR_START, S.WAITING_FOR_PREDECESSOR, S.SUSPENDED, S.QUEUED),
+        (*_WAITING, S.QUEUED),
         S.WAITING_FOR_START,
         _MANAGER,
         "its start time is changed in place",
@@ -262,7 +262,7 @@ _ROWS = (
     ),
     Verb(
         "block",
-        (S.WAITING_FOR_START, S.WAITING_FOR_PREDECESSOR, S.WAITING_FOR_LOCK, S.QUEUED),
+        (S.WAITING_FOR_START, S.WAITING_FOR_PREDECESSOR, S.WAITING_FOR_LOCK, S.SUSPENDED, S.QUEUED),
         S.HOST_BLOCKED,
         _MANAGER,
         "its host went offline or dormant",

@@ -15,6 +15,8 @@ from kombu.exceptions import OperationalError
 
 from jobkit.errors import StoreUnavailable
 from jobkit.ext import messages
+from jobkit.locks import Lock, checked
+from jobkit.policy import Policy
 from jobkit.running import runs
 from jobkit.states import State
 from jobkit.store import Plan
@@ -40,6 +42,7 @@ class Wish:
     after: str = ""
     start: int | None = None
     suspended: bool = False
+    locks: tuple[Lock, ...] = ()
 
 
 _wish: ContextVar[Wish | None] = ContextVar("jobkit_wish", default=None)
@@ -120,12 +123,14 @@ class Recorder:
         headers = dict(options["headers"])
         running = runs.get(current_task.request.id) if current_task else None
         # What a running job sends inherits its owner; its own next run (a retry, a replacement) keeps all it has.
-        wish = _wish.get() or (Wish(running.owner) if running and running.id != headers["id"] else Wish())
+        again = bool(running and running.id == headers["id"])
+        wish = _wish.get() or (Wish(running.owner) if running and not again else Wish())
         eta, exchange = headers.get("eta"), options.get("exchange")
         native = getattr(exchange, "name", exchange) == _NATIVE_DELAY
         start = _milliseconds(eta, self._app) if eta and not native else wish.start
         if start is not None and eta:
             headers["eta"] = None  # it waits in Redis, not in a worker's memory
+        locks = self._locks(body, headers, () if again else wish.locks, again)
         wire = messages.encoded(self._task, body, {**options, "headers": headers})
         plan = Plan(
             headers["id"],
@@ -136,9 +141,18 @@ class Recorder:
             suspended=wish.suspended,
             owner=wish.owner,
             tags=wish.tags,
+            locks=locks,
             facts=facts(headers, self._queue, options.get("priority")),
         )
         return plan, wire
+
+    def _locks(self, body: Any, headers: dict[str, Any], wished: tuple[Lock, ...], again: bool) -> tuple[Lock, ...]:
+        """What the job has to hold; its message says that its submitter knew.  A next run of it keeps what it has."""
+        policy = getattr(self._app.tasks.get(self._task), "policy", None)
+        if not isinstance(policy, Policy) or not policy.locks:
+            return wished
+        headers[messages.LOCKS_HEADER] = True
+        return () if again else checked("locks", (*wished, *policy.locks_for(body[0], body[1])))
 
 
 def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> dict[str, str | int]:

@@ -22,6 +22,7 @@ from jobkit.ext import amqp, identity, messages
 from jobkit.ext.backend import Recording
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
+from jobkit.locks import Lock, checked
 from jobkit.store import JobStore, Verdict
 
 if TYPE_CHECKING:
@@ -79,12 +80,15 @@ class JobKit(Client, AsyncClient):
         after: Any = None,
         job_id: str | None = None,
         suspended: bool = False,
+        locks: Iterable[str | Lock] = (),
     ) -> Any:
         """Submit a task or a signature; every job a canvas sends at once gets the owner and the tags.
 
         Parameters: `owner`, who it is for; `tags`, words to find it by; `start_at`, an aware datetime or seconds from
         now; `after`, a job (or its id) that has to end first; `job_id`, instead of a new one: an id that waits is
-        replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`.
+        replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`;
+        `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, however it
+        ends: all or none, first come first served, besides those of its task's policy.
         Returns: a `JobResult`.  Raises: `InvalidOption`, `PayloadError`, `StoreError`, `JobUnknown` (predecessor).
         """
         wish = amqp.Wish(
@@ -93,10 +97,11 @@ class JobKit(Client, AsyncClient):
             after=str(getattr(after, "id", after) or ""),
             start=None if start_at is None else milliseconds("start_at", start_at),
             suspended=suspended,
+            locks=checked("locks", locks),
         )
         single = not isinstance(signature, Signature) or "task_id" not in (signature.get("options") or {})
         options = {"task_id": job_id or uuid7()} if single and not _is_canvas(signature) else {}
-        if _is_canvas(signature) and (wish.after or wish.start is not None or job_id or suspended):
+        if _is_canvas(signature) and (wish.after or wish.start is not None or job_id or suspended or wish.locks):
             raise InvalidOption(
                 option="submit", value=type(signature).__name__, allowed="a canvas takes only owner and tags"
             )

@@ -18,7 +18,7 @@ from jobkit.ext import identity, lost, messages
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.task import adopt
-from jobkit.services import going_down, leases, overtime, publishing, retention
+from jobkit.services import going_down, leases, overtime, publishing, retention, turns
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
@@ -62,6 +62,7 @@ class Keeper(bootsteps.StartStopStep):
         duties: dict[str, Callable[[], object]] = {
             "heartbeat": self.heart.run_once,
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
+            "turns": partial(turns.run_once, store, by),
             "publishing": partial(publishing.run_once, store, publish, by),
             "lost messages": search.run_once,
             "overtime": partial(overtime.run_once, store, by),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The header that says which run of its job a message is for.
 RUN_HEADER = "job_run"
+#: The header that says that the record of the job has its locks.
+LOCKS_HEADER = "job_locks"
 
 #: Options of a publish that cannot be kept as text, and are found again when it is published once more.
 _LOCAL = frozenset({"declare", "retry_policy", "retry", "timeout", "confirm_timeout"})

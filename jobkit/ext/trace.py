@@ -59,6 +59,8 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
         if request.get("is_eager"):
             return tracer(uuid, args, kwargs, request)
         jobs: JobKit = task.app.jobkit
+        if _lacks_locks(jobs, task, uuid, request):
+            return _submit_with_locks(jobs, task, uuid, request, args, kwargs)
         holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
         if claim.code == "removing":
             context = Context(request, args=args, kwargs=kwargs, called_directly=False)
@@ -76,6 +78,25 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
         return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
 
     return trace
+
+
+def _lacks_locks(jobs: JobKit, task: Any, uuid: str, request: dict[str, Any]) -> bool:
+    """Was it sent by somebody who did not know the locks of the task's policy, and has not begun?"""
+    policy = getattr(task, "policy", None)
+    if policy is None or not getattr(policy, "locks", ()) or request.get(messages.LOCKS_HEADER):
+        return False
+    store = jobs.store
+    state, locks = store.call(lambda: store.client.hmget(store.keys.job(uuid), ["state", "locks"]))
+    return not locks and state in (None, State.QUEUED.value.encode())
+
+
+def _submit_with_locks(
+    jobs: JobKit, task: Any, uuid: str, request: dict[str, Any], args: Any, kwargs: Any
+) -> Any:
+    """Who sent it did not know the task's policy: it is submitted once more, and waits for its locks like any other."""
+    signature = task.signature_from_request(Context(request, args=args, kwargs=kwargs, called_directly=False), args, kwargs)
+    signature.apply_async()
+    return _dropped()
 
 
 def _claim(

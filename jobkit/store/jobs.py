@@ -11,17 +11,18 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis import Redis
 
+from jobkit import locks
 from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobUnknown, SchemaMismatch
+from jobkit.locks import Lock
 from jobkit.model import Failure
 from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently
+from jobkit.store.graph import PUBLISH_LEASE
 from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
 
 T = TypeVar("T")
 
-#: Milliseconds in which who was handed a message to publish has to do so, before another is.
-PUBLISH_LEASE = 5_000
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
 
@@ -72,7 +73,7 @@ class Plan:
     """A job as it is submitted.
 
     `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
-    the job it comes after; `suspended` leaves it without a start.
+    the job it comes after; `suspended` leaves it without a start; `locks` are what it has to hold while it is at work.
     """
 
     id: str
@@ -83,11 +84,14 @@ class Plan:
     suspended: bool = False
     owner: str = ""
     tags: tuple[str, ...] = ()
+    locks: tuple[Lock, ...] = ()
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
     def fields(self) -> list[str | int]:
         """The fields of its record, flat."""
         known = {"task": self.task, "message": self.message, "owner": self.owner, "tags": "\n".join(self.tags)}
+        if self.locks:
+            known |= {"bonds": "L", "locks": locks.to_text(self.locks)}
         return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
 
 
@@ -326,6 +330,11 @@ class JobStore:
         """Keep a line a running job logged; `number` counts the lines of the run."""
         args = (_or_empty(holder.run), holder.token, number, clean(level, 20), clean(text, 2000), LOG_BYTES)
         return self._verdict(job_id, self.run("log", job_id, *args))
+
+    def fence(self, job_id: str) -> int | None:
+        """The fence of the locks a job holds; None if it holds none."""
+        held: Any = self.call(lambda: self.client.hget(self.keys.job(job_id), "locked"))
+        return int(held.split()[1]) if held else None
 
     # -- codes become exceptions here, and nowhere else -----------------------------------------------------
 

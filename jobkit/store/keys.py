@@ -30,6 +30,14 @@ KINDS = {
     "deadlines": "deadlines",  # zset: ids of running jobs, by the end of their maximum run time
     "reached": "reached",  # hash: queue~priority -> when the last job that started there had been queued
     "suspects": "suspects",  # zset: ids of queued jobs whose message may be lost, by when that was first thought
+    "lock": "lock:",  # hash: who holds a lock: id -> fence; the empty field says whether they share it
+    "waiters": "waiters:",  # zset: who waits for a lock, as kind and id, by ticket
+    "rate": "rate:",  # zset: what was let through under a rate in its last period, by time
+    "locks": "locks",  # set: names of locks that are held or waited for
+    "tickets": "tickets",  # string: the last ticket or fence given
+    "openings": "openings",  # zset: names of locks, by when to look at who waits for them
+    "blocked": "blocked:",  # zset: ids of the jobs a block holds back, by queue time
+    "blocks": "blocks",  # hash: kind and name of a block -> state, since, until, by, reason as JSON
     "about": "about",  # hash: schema and epoch of the namespace
     "clock": "clock",  # string: what the test build of the scripts takes for the time
     "events": "events:",  # channel: transitions of a job

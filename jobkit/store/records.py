@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from jobkit.errors import BadRecord
+from jobkit.locks import from_text
 from jobkit.model import Failure, Job, LogLine, Progress, Run, Transition
 from jobkit.states import ABOUT, Outcome, State
 
@@ -15,13 +16,14 @@ from jobkit.states import ABOUT, Outcome, State
 BRIEF = (
     "state", "run", "task", "submitted", "since", "owner", "tags", "queue", "args", "kwargs", "start", "started",
     "ended", "expires", "worker", "pid", "retries", "root", "parent", "after", "outcome", "note", "failure", "progress",
+    "locks",
 )  # fmt: skip
 #: What only one job's own page needs.
 FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
 INTERNAL = frozenset((
     *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
-    "policy", "grace", "restarts", "hook",
+    "policy", "grace", "restarts", "hook", "bonds", "locked",
 ))  # fmt: skip
 
 
@@ -91,6 +93,7 @@ def job(job_id: str, fields: Mapping[str, str], result: Any = None, status: str 
         root_id=fields.get("root", ""),
         parent_id=fields.get("parent", ""),
         after_id=fields.get("after", ""),
+        locks=read("locks", from_text, ()),
         outcome=read("outcome", Outcome),
         message=fields.get("note", ""),
         failure=read("failure", lambda text: Failure(*json.loads(text))),

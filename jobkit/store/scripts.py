@@ -11,9 +11,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError
 
+from jobkit.store.graph import lua_graph
 from jobkit.store.keys import lua_names
 
-_INCLUDE = re.compile(r"-- include: (\w+)\n")
+_INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
 _FILES = resources.files("jobkit.store") / "lua"
 
 #: Every script, by the name of its file.
@@ -30,10 +31,14 @@ def _read(name: str) -> str:
 
 @cache
 def source(name: str, *, test_clock: bool = False) -> str:
-    """The whole text of a script: names of keys, clock, library, its own includes, and itself."""
-    body = _read(name)
-    parts = ["_clock_test" if test_clock else "_clock", "_lib", *_INCLUDE.findall(body)]
-    return lua_names() + "".join(map(_read, parts)) + body
+    """The whole text of a script: names of keys, rows of the graph, clock, library, its own includes, and itself."""
+    parts = dict.fromkeys(["_clock_test" if test_clock else "_clock", "_lib", *_included(name)])
+    return lua_names() + lua_graph() + "".join(map(_read, parts)) + _read(name)
+
+
+def _included(name: str) -> list[str]:
+    # What an include needs itself stands before it.
+    return [part for direct in _INCLUDE.findall(_read(name)) for part in (*_included(direct), direct)]
 
 
 class Scripts:

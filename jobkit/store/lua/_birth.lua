@@ -17,12 +17,18 @@ local function list(job, owner, tags, at)
 end
 
 -- Begin the next run of a job, as planned; true if it is ready.  `births` are the rows of one that is ready, has its
--- start ahead, comes after another job, has no start.
+-- start ahead, comes after another job, has no start.  Needs _bonds.
 local function begin(job, plan, births, over, at, op, by, reason, fields)
   local ready, later, behind, idle = births:match("(.*);(.*);(.*);(.*)")
   local birth, start = ready, tonumber(plan.start)
   if job.after then redis.call("SREM", key("after", job.after), job.id) end
   job.run, job.after = job.run + 1, plan.after
+  if job.bonds and plan.idle ~= "1" then
+    job.start = plan.start
+    if start then add(fields, "start", plan.start) end
+    if (job.after or "") ~= "" then add(fields, "after", job.after) end
+    return bonds().place(job, at, op, by, reason, fields, true)
+  end
   if plan.idle == "1" then
     birth, start = idle, nil
   elseif held_by(job, over) then

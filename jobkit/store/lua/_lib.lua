@@ -7,7 +7,7 @@ local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 
 local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
-                "submitted", "next", "followed"}
+                "submitted", "next", "followed", "bonds"}
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)

@@ -7,6 +7,11 @@ local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   add(fields, unpack(plan.fields))
   redis.call("HDEL", job.key, "next", "token", "worker", "pid", "start", "after", "started", "progress", "note", "failure")
   list(job, now.owner or job.owner, now.tags or job.tags, at)
+  if job.bonds or now.bonds then
+    local B = bonds()
+    B.reply, job.bonds = reply, now.bonds or job.bonds
+    if now.locks and now.locks ~= B.know(job).locks then B.let_go(job) end
+  end
   local ready = begin(job, plan, births, over, at, plan.op or op, by, "next run", fields)
   -- Nothing has come of this run yet; what happened to the one before stays to be read until it starts.
   redis.call("HDEL", job.key, "outcome")
@@ -24,8 +29,13 @@ local function release(id, now, later, at, op, by, reason, lease, reply)
     local job = load(waiting)
     local ahead = job.start and tonumber(job.start) > at
     -- It may come after another job by now.
-    local targets = job.state and job.after == id and walk(job.state, ahead and later or now)
-    if targets then
+    local mine = job.state and job.after == id
+    local targets = mine and walk(job.state, ahead and later or now)
+    if mine and job.bonds then
+      job.after = nil
+      bonds().reply = reply
+      if bonds().place(job, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason) then bonds().go(job, at) end
+    elseif targets then
       record(job, targets, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason)
       save(job, at)
       if ahead then

@@ -1,3 +1,4 @@
+-- include: _bonds
 --[[ change_start: give a job that has not started another start time, in place; one that is over means now.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, or "" for now  6 steps if it lies ahead  7 if it is over
@@ -8,6 +9,16 @@ local job, at = load(id), clock()
 if not job.state then return {"missing", "", 0} end
 if seen(job, op) then return {"again", job.state, job.run} end
 local ahead = start ~= "" and tonumber(start) > at
+if job.bonds then
+  local reply, B = {"ok"}, bonds()
+  B.reply, job.start = reply, ahead and start or at
+  local ready, missing = B.place(job, at, op, by, reason, {"start", job.start})
+  if ready == nil then return {"refused", job.state, job.run, missing} end
+  if ready then B.go(job, at) end
+  table.insert(reply, 2, job.state)
+  table.insert(reply, 3, job.run)
+  return reply
+end
 local held = not ahead and held_by(job, ARGV[9])
 local targets, blocked = walk(job.state, ahead and ARGV[6] or held and ARGV[8] or ARGV[7])
 if not targets then return {"refused", job.state, job.run, blocked} end

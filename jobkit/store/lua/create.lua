@@ -1,4 +1,5 @@
 -- include: _drop
+-- include: _bonds
 -- include: _birth
 --[[ create: record a job, or a new run of it, before its message is published.
 KEYS  1 base of the namespace
@@ -21,6 +22,8 @@ end
 
 local now = given(fields)
 list(job, now.owner, now.tags, at)
+if job.bonds then bonds().let_go(job) end
+job.bonds, job.known = now.bonds, nil
 if job.state then
   -- A new plan makes a new record: of the old one only its past, its checkpoint and its log go on.
   for _, field in ipairs({"checkpoint", "log", "followed"}) do
@@ -32,4 +35,5 @@ if job.state then
 end
 add(fields, "submitted", job.submitted or at)
 begin(job, plan, births, over, at, op, by, reason, fields)
+if made then made.wake(at, op, by) end
 return {"ok", job.state, job.run}

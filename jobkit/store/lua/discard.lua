@@ -1,4 +1,5 @@
 -- include: _drop
+-- include: _bonds
 -- include: _birth
 -- include: _next
 --[[ discard: forget a run whose message could not be published; its submitter is told, nothing stays half-written.
@@ -12,6 +13,11 @@ local job, reply = load(id), {"ok", "", 0}
 if not job.state then return {"missing", "", 0} end
 if job.run ~= run or not seen(job, op) or not has(ARGV[4], job.state) then return {"refused", job.state, job.run} end
 if run > 1 then return {"kept", job.state, job.run} end
+if job.bonds then
+  bonds().reply = reply
+  bonds().let_go(job)
+end
 drop(job)
+if job.bonds then bonds().wake(clock(), op, ARGV[5]) end
 release(id, ARGV[6], ARGV[7], clock(), op, ARGV[5], "was not accepted", ARGV[8], reply)
 return reply

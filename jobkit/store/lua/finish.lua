@@ -1,4 +1,5 @@
 -- include: _drop
+-- include: _bonds
 -- include: _birth
 -- include: _next
 --[[ finish: end a run; store its result, begin its next run if there is one, release who waits for it, tell the waiting.
@@ -59,7 +60,12 @@ else
     owe(job, at, ARGV[18])
     add(reply, id, job.run, message_of(job))
   end
+  if job.bonds then
+    bonds().reply = reply
+    bonds().let_go(job)
+  end
   if job.followed then release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply) end
 end
+if made then made.wake(at, op, by) end
 if message ~= "" then redis.call("PUBLISH", job.key, message) end
 return reply

@@ -1,7 +1,8 @@
+-- include: _bonds
 --[[ remove: abort a job that has not started; the removal itself goes through the queue, so that the job can react.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 steps  6 ms until somebody else may publish  7 state whose message is out
-Returns {code, state, run, id, run and message if it is to be published, else the blocked target}:
+Returns {code, state, run, id, run and message of each job to publish, or the blocked target}:
       ok | again | refused | missing ]]
 local id, op, by, reason, steps = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
@@ -10,9 +11,17 @@ if seen(job, op) then return {"again", job.state, job.run} end
 local out = job.state == ARGV[7]
 local targets, blocked = walk(job.state, steps)
 if not targets then return {"refused", job.state, job.run, blocked} end
+local reply = {"ok", targets[#targets], job.run}
+if job.bonds then
+  bonds().reply = reply
+  bonds().leave(job)
+end
 record(job, targets, at, op, by, reason)
 save(job, at)
 redis.call("ZREM", key("due"), id)
-if out then return {"ok", job.state, job.run} end
-owe(job, at, ARGV[6])
-return {"ok", job.state, job.run, id, job.run, message_of(job)}
+if not out then
+  owe(job, at, ARGV[6])
+  add(reply, id, job.run, message_of(job))
+end
+if job.bonds then bonds().wake(at, op, by) end
+return reply

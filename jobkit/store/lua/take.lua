@@ -1,3 +1,4 @@
+-- include: _bonds
 --[[ take: queue the jobs that are due, and hand out every message that is owed; nobody else gets it until the lease ends.
 KEYS  1 base of the namespace
 ARGV  1 operation  2 by  3 how many at most  4 lease, ms  5 steps of a start  6 steps if the job before it has not ended
@@ -10,7 +11,9 @@ for _, id in ipairs(redis.call("ZRANGE", key("due"), "-inf", at, "BYSCORE", "LIM
   local job = load(id)
   local held = job.state and held_by(job, ARGV[7])
   local targets = job.state and walk(job.state, held and ARGV[6] or ARGV[5])
-  if targets then
+  if targets and job.bonds then
+    if bonds().place(job, at, op, by, "its start time has come") then owe(job, at, 0) end
+  elseif targets then
     record(job, targets, at, op, by, "its start time has come")
     save(job, at)
     if held then follow(job) else owe(job, at, 0) end

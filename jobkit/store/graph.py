@@ -1,0 +1,31 @@
+"""The rows of the graph that some scripts bring along: no script knows a state by name, and no call sends them again."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jobkit.states import Category, states, steps
+
+#: Where a run can stand before it is queued, each with the verb that begins a run there and the one that moves it there.
+PLACES = {
+    "queue": ("submit", "enqueue"),
+    "later": ("submit_later", "change_start"),
+    "behind": ("submit_after", "await_predecessor"),
+    "lock": ("submit_locked", "await_lock"),
+    "block": ("submit_blocked", "block"),
+}
+#: Milliseconds in which who was handed a message to publish has to do so, before another is.
+PUBLISH_LEASE = 5_000
+
+
+@cache
+def lua_graph() -> str:
+    """A Lua function that makes the table: called by what needs it, so that it costs the others nothing."""
+    births = {f"birth_{place}": steps(birth) for place, (birth, _) in PLACES.items()}
+    moves = {f"move_{place}": steps(move) for place, (_, move) in PLACES.items()}
+    rows = births | moves | {
+        "over": ",".join(states(Category.ENDED, Category.RESTARTED)),
+        "claim": steps("claim"),
+    }  # fmt: skip
+    body = ", ".join(f'{name} = "{row}"' for name, row in rows.items())
+    return f"local function GRAPH() return {{{body}, lease = {PUBLISH_LEASE}}} end\n"
