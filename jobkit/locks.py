@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobkit.errors import InvalidOption
@@ -17,7 +17,7 @@ class Lock:
     """A named lock: ``Lock("catalog")`` has one holder, ``Lock("catalog", shared=True)`` any number of sharing ones."""
 
     name: str
-    shared: bool = False
+    shared: bool = field(default=False, kw_only=True)
 
     @property
     def kind(self) -> str:
@@ -55,7 +55,7 @@ class Semaphore(Lock):
         Lock.__post_init__(self)
         _whole("Semaphore(most)", self.most)
         if self.shared:
-            raise InvalidOption(option="Semaphore(shared)", value=True, allowed="a semaphore says how many hold it: most")
+            raise InvalidOption(option="Semaphore(shared)", value=True, allowed="a semaphore has `most` holders")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,8 @@ class Policy:
     * `max_restarts`: how often it is run again, counted per cause [WI MaxNumberOfRestarts].
     * `restart_on`: the causes, of `CAUSES`; a shutdown does not count against `max_restarts`.
     * `backoff`: the wait before a restart after a timeout or an error.
-    * `locks`: what every job of the task has to hold (names, `Lock`, `Semaphore`, `Rate`), or a function of its arguments
-      that says so.
+    * `locks`: what every job of the task has to hold (names, `Lock`, `Semaphore`, `Rate`), or a function of its
+      arguments that says so.
     """
 
     max_run_time: float | None = None

@@ -98,8 +98,10 @@ class RunningJob:
 
     @property
     def lock_fence(self) -> int | None:
-        """A number that only grows from holder to holder of a lock: hand it to what the lock guards, so that it can refuse
-        an earlier holder; None for a job without locks.  One look at the store."""
+        """A number that only grows from holder to holder of a lock; None for a job without locks.
+
+        Hand it to what the lock guards, so that it can refuse an earlier holder.  One look at the store.
+        """
         return self._ledger.fence(self.id)
 
     # -- telling -------------------------------------------------------------------------------------------------

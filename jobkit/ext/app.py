@@ -87,8 +87,8 @@ class JobKit(Client, AsyncClient):
         Parameters: `owner`, who it is for; `tags`, words to find it by; `start_at`, an aware datetime or seconds from
         now; `after`, a job (or its id) that has to end first; `job_id`, instead of a new one: an id that waits is
         replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`;
-        `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, however it
-        ends: all or none, first come first served, besides those of its task's policy.
+        `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, all or
+        none, first come first served, besides those of its task's policy.
         Returns: a `JobResult`.  Raises: `InvalidOption`, `PayloadError`, `StoreError`, `JobUnknown` (predecessor).
         """
         wish = amqp.Wish(

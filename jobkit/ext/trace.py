@@ -58,44 +58,46 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
         request = request or {}
         if request.get("is_eager"):
             return tracer(uuid, args, kwargs, request)
-        jobs: JobKit = task.app.jobkit
-        if _lacks_locks(jobs, task, uuid, request):
-            return _submit_with_locks(jobs, task, uuid, request, args, kwargs)
-        holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
-        if claim.code == "removing":
-            context = Context(request, args=args, kwargs=kwargs, called_directly=False)
-            return _remove(jobs, task, uuid, claim, context)
-        if claim.hook:
-            _tell_of(jobs, task, uuid, int(claim.hook), claim)
-        if claim.code == "hook":
-            return _dropped()
-        if claim.code not in ("ok", "again"):
-            log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
-            return _dropped()
-        if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
-            # The next run has a message of its own; to the task it is the same one, delivered once more.
-            request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
-        return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
+        if _lacks_locks(task, uuid, request):
+            return _submit_with_locks(task, request, args, kwargs)
+        return _receive(task, tracer, uuid, args, kwargs, request)
 
     return trace
 
 
-def _lacks_locks(jobs: JobKit, task: Any, uuid: str, request: dict[str, Any]) -> bool:
+def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
+    jobs: JobKit = task.app.jobkit
+    holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
+    if claim.code == "removing":
+        context = Context(request, args=args, kwargs=kwargs, called_directly=False)
+        return _remove(jobs, task, uuid, claim, context)
+    if claim.hook:
+        _tell_of(jobs, task, uuid, int(claim.hook), claim)
+    if claim.code == "hook":
+        return _dropped()
+    if claim.code not in ("ok", "again"):
+        log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
+        return _dropped()
+    if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
+        # The next run has a message of its own; to the task it is the same one, delivered once more.
+        request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
+    return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
+
+
+def _lacks_locks(task: Any, uuid: str, request: dict[str, Any]) -> bool:
     """Was it sent by somebody who did not know the locks of the task's policy, and has not begun?"""
     policy = getattr(task, "policy", None)
     if policy is None or not getattr(policy, "locks", ()) or request.get(messages.LOCKS_HEADER):
         return False
-    store = jobs.store
+    store = task.app.jobkit.store
     state, locks = store.call(lambda: store.client.hmget(store.keys.job(uuid), ["state", "locks"]))
     return not locks and state in (None, State.QUEUED.value.encode())
 
 
-def _submit_with_locks(
-    jobs: JobKit, task: Any, uuid: str, request: dict[str, Any], args: Any, kwargs: Any
-) -> Any:
-    """Who sent it did not know the task's policy: it is submitted once more, and waits for its locks like any other."""
-    signature = task.signature_from_request(Context(request, args=args, kwargs=kwargs, called_directly=False), args, kwargs)
-    signature.apply_async()
+def _submit_with_locks(task: Any, request: dict[str, Any], args: Any, kwargs: Any) -> Any:
+    """Who sent it did not know what it has to hold: it is submitted once more, and waits like any other."""
+    context = Context(request, args=args, kwargs=kwargs, called_directly=False)
+    task.signature_from_request(context, args, kwargs).apply_async()
     return _dropped()
 
 

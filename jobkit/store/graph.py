@@ -1,4 +1,4 @@
-"""The rows of the graph that some scripts bring along: no script knows a state by name, and no call sends them again."""
+"""The rows of the graph that some scripts bring along: no script knows a state by name, no call sends them again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 from jobkit.states import Category, states, steps
 
-#: Where a run can stand before it is queued, each with the verb that begins a run there and the one that moves it there.
+#: Where a run can stand before it is queued: the verb that begins one there, and the verb that moves one there.
 PLACES = {
     "queue": ("submit", "enqueue"),
     "later": ("submit_later", "change_start"),

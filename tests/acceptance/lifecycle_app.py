@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery
 
-from jobkit import Backoff, Ending, JobKit, Policy
+from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=URL, backend=URL)
@@ -157,3 +157,25 @@ def errs(self: Any, times: int) -> int:
     if self.job.run <= times:
         raise ValueError(f"run {self.job.run}")
     return self.job.run
+
+
+@task(bind=True, acks_late=True)
+def guarded(self: Any, seconds: float) -> Any:
+    """Notes when it is inside of what its lock guards, and with which fence."""
+    fence = self.job.lock_fence
+    note("in", self.job.id, fence)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        self.job.raise_if_should_finish()
+        time.sleep(0.01)
+    note("out", self.job.id, fence)
+    return fence
+
+
+@task(bind=True, policy=Policy(locks=lambda shelf, seconds: [shelf, Semaphore("hands", 3)]))
+def tidies(self: Any, shelf: str, seconds: float) -> Any:
+    """Its locks are in its arguments."""
+    note("in", shelf, self.job.id)
+    time.sleep(seconds)
+    note("out", shelf, self.job.id)
+    return self.job.lock_fence

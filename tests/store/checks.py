@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobkit.locks import Lock, from_text
 from jobkit.states import VERBS, Category, State, states
 from jobkit.store.keys import KINDS
 
@@ -16,7 +17,7 @@ ENDED, RESTARTED = set(states(Category.ENDED)), set(states(Category.RESTARTED))
 ACTIVE = set(states(Category.RUNNING))
 READY = set(states(Category.WAITING_TO_RUN))
 #: The sorted sets that must agree with the records at every moment; others are cleared by whoever reads them.
-SORTED = {"state", "owner", "tag", "due", "ended", "outbox"}
+SORTED = {"state", "owner", "tag", "due", "ended", "outbox", "waiters"}
 
 
 def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
@@ -32,6 +33,8 @@ class Check:
         self.indexes: dict[tuple[str, str], dict[str, float]] = {}
         self.jobs: dict[str, dict[str, str]] = {}
         self.ttl: dict[str, int] = {}
+        self.locks: dict[str, dict[str, str]] = {}
+        self.waiters: dict[str, list[str]] = {}
 
     def run(self) -> None:
         keys = [key.decode() for key in self.client.scan_iter(count=1000)]
@@ -47,6 +50,39 @@ class Check:
             assert not orphans, f"{orphans} in {kind} {name!r} have no record"
         for job_id, fields in self.jobs.items():
             self.job(job_id, fields)
+        self.turns()
+
+    def turns(self) -> None:
+        """Holders and waiters are live jobs that want the lock, no lock has too many, nobody waits for a free one."""
+        wanted = {
+            job_id: {lock.name: lock for lock in from_text(fields["locks"])} if fields.get("locks") else {}
+            for job_id, fields in self.jobs.items()
+        }
+        for name, fences in self.locks.items():
+            holders = fences.keys() - {""}
+            kinds = {wanted[one][name].kind for one in holders}
+            assert kinds == {fences[""]}, f"{name} is held as {fences}"
+            assert kinds == {"s"} or len(holders) <= max(wanted[one][name].holders for one in holders)
+        for job_id, fields in self.jobs.items():
+            held = {name for name, fences in self.locks.items() if job_id in fences}
+            waits = {name for name, line in self.waiters.items() if job_id in line}
+            lasting = {name for name, lock in wanted[job_id].items() if not lock.period}
+            assert held == (lasting if "locked" in fields else set()), f"{job_id} holds {held}: {fields}"
+            waiting = fields["state"] == State.WAITING_FOR_LOCK
+            assert waits == (wanted[job_id].keys() - held if waiting else set()), (
+                f"{job_id} waits for {waits}: {fields}"
+            )
+            assert State(fields["state"]).is_live or not held
+            assert held or not lasting or fields["state"] not in ACTIVE | {State.QUEUED}
+        for name, line in self.waiters.items():
+            first = wanted[line[0]]
+            assert any(self.is_taken(one) for one in first.values()), f"{line[0]} could have {name}"
+
+    def is_taken(self, lock: Lock) -> bool:
+        """Is a lock not to be had now?  Of a rate only a keeper can say."""
+        fences = self.locks.get(lock.name, {})
+        taken = bool(fences) and (fences[""] != lock.kind or (lock.kind == "x" and len(fences) > lock.holders))
+        return bool(lock.period) or taken or bool(self.waiters.get(lock.name))
 
     @staticmethod
     def read(pipe: Any, kind: str, key: str) -> None:
@@ -56,6 +92,8 @@ class Check:
             pipe.smembers(key)
         elif kind in SORTED:
             pipe.zrange(key, 0, -1, withscores=True)
+        elif kind == "lock":
+            pipe.hgetall(key)
         else:
             pipe.type(key)
         pipe.pttl(key)
@@ -65,8 +103,12 @@ class Check:
             self.jobs[name], self.ttl[name] = texts(content), ttl
         elif kind in ("after", "held"):
             self.indexes[kind, name] = dict.fromkeys((job_id.decode() for job_id in content), 0.0)
+        elif kind == "waiters":
+            self.waiters[name] = [one.decode()[1:] for one, _ in content]
         elif kind in SORTED:
             self.indexes[kind, name] = {job_id.decode(): score for job_id, score in content}
+        elif kind == "lock":
+            self.locks[name] = texts(content)
 
     @staticmethod
     def kind(rest: str) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from jobkit.locks import Lock, Rate
 from jobkit.states import Outcome
-from jobkit.store import End, JobStore, Verdict, messages, queries, workers
+from jobkit.store import End, JobStore, Verdict, locks, messages, queries, workers
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
 from tests.store.world import NOW, World, holder, plan
@@ -89,6 +90,24 @@ def abandoned(world: World) -> None:
     world.advance(10_000)
 
 
+def locked(world: World) -> None:
+    """A job holds a lock; another waits for it."""
+    for job_id in ("j", "k"):
+        world.submit(job_id, locks=(Lock("a"), Lock("b")))
+
+
+def locked_and_running(world: World) -> None:
+    locked(world)
+    world.claim()
+
+
+def opening(world: World) -> None:
+    """A rate that let one through lets the next one through by now."""
+    for job_id in ("j", "k"):
+        world.submit(job_id, locks=(Rate("mail", 1, 1.0),))
+    world.advance(1_000)
+
+
 @dataclass(frozen=True)
 class Case:
     """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
@@ -109,6 +128,22 @@ CASES = {
     "create, in place of one": Case("create", submitted, lambda s: s.create(plan(), "client")),
     "create, as the next run": Case("create", running, lambda s: s.create(plan(), "client"), "next"),
     "create, after the end": Case("create", ended, lambda s: s.create(plan(), "client")),
+    "create, with a lock": Case("create", nothing, lambda s: s.create(plan(locks=(Lock("a"),)), "client")),
+    "create, behind a lock": Case("create", locked, lambda s: s.create(plan("m", locks=(Lock("b"),)), "client")),
+    "create, in place of one with a lock": Case("create", locked, lambda s: s.create(plan(), "client")),
+    "discard one with a lock": Case(
+        "discard",
+        lambda w: (w.submit(op="op1", locks=(Lock("a"),)), w.submit("k", locks=(Lock("a"),))),
+        lambda s: s.discard("j", "op1", 1),
+        "missing",
+    ),
+    "suspend one with a lock": Case("suspend", locked, lambda s: s.suspend("j", "client")),
+    "remove one with a lock": Case("remove", locked, lambda s: s.remove("j", "client")),
+    "change_start of one with a lock": Case(
+        "change_start", locked, lambda s: s.change_start("j", NOW + 99_000, "client")
+    ),
+    "finish one with a lock": Case("finish", locked_and_running, lambda s: s.finish("j", holder(), DONE)),
+    "grant": Case("grant", opening, lambda s: locks.grant(s, "keeper"), ""),
     "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
     "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),
     "change_start": Case("change_start", submitted, lambda s: s.change_start("j", NOW + 99_000, "client")),

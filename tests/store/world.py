@@ -118,7 +118,7 @@ class World:
     def holds(self, kind: str, name: str = "") -> set[str]:
         """The members of an index."""
         key = self.keys.key(kind, name)
-        found = self.client.smembers(key) if kind in ("after", "held") else self.client.zrange(key, 0, -1)
+        found = self.client.smembers(key) if kind in ("after", "held", "locks") else self.client.zrange(key, 0, -1)
         return {member.decode() for member in found}
 
     def picture(self) -> Picture:

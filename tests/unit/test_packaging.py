@@ -32,7 +32,7 @@ LIBRARIES = {
 #: The floors, from the bottom; an import may point sideways or down, never up.
 FLOORS = (
     ("states", "errors"),
-    ("model", "policy", "stopping", "schedules"),
+    ("model", "locks", "policy", "stopping", "schedules"),
     ("store",),
     ("config", "client", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
@@ -41,9 +41,9 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 
 #: Names that applications may rely on.
 PUBLIC = """\
-Backoff BadRecord Category Ending Failure Fenced IllegalTransition InvalidOption Job JobExpired
-JobKit JobNotFound JobUnknown JobkitError LogLine NotSerializable Outcome Page
-PayloadError PayloadTooLarge Policy Progress Run State StoreError StoreRefused StoreUnavailable Transition
+Backoff BadRecord Category Ending Failure Fenced IllegalTransition InvalidOption Job JobExpired JobKit
+JobNotFound JobUnknown JobkitError Lock LockState LogLine NotSerializable Outcome Page PayloadError
+PayloadTooLarge Policy Progress Rate Run Semaphore State StoreError StoreRefused StoreUnavailable Transition
 """
 
 

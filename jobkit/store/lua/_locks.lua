@@ -1,39 +1,46 @@
 -- Locks, semaphores and rates: what a job declared, whether it may have it, and its place in the line.
 
 -- "kind most period name" per line: x for at most so many holders, s for any number that share, r for so many a period.
-local function declared(job)
+local function declared(job, only)
   local wants = {}
   for kind, most, period, name in (job.locks or ""):gmatch("(%l) (%d+) (%d+) ([^\n]+)") do
-    add(wants, {kind = kind, most = tonumber(most), period = tonumber(period), name = name, member = kind .. job.id})
+    if name == (only or name) then
+      add(wants, {kind = kind, most = tonumber(most), period = tonumber(period), name = name, member = kind .. job.id})
+    end
   end
   return wants
 end
 
 local function lock_rules(B)
-  -- Those in front of it have their turn first; who shares does not mind others who do.
-  local function is_next(job, want)
-    if job.inherits then return true end
-    local before = redis.call("ZRANGE", key("waiters", want.name), 0, want.kind == "s" and 99 or 0)
-    for _, other in ipairs(before) do
-      if other == want.member then return true end
-      if want.kind ~= "s" or other:sub(1, 1) ~= "s" then return false end
+  -- How many have their turn before it; nil if one of them must not be passed: who shares minds only who does not.
+  local function ahead(job, want)
+    if job.inherits then return 0 end
+    local line = key("waiters", want.name)
+    local rank = redis.call("ZRANK", line, want.member) or redis.call("ZCARD", line)
+    if want.kind ~= "s" or rank == 0 then return rank end
+    if rank > 100 then return nil end
+    for _, other in ipairs(redis.call("ZRANGE", line, 0, rank - 1)) do
+      if other:sub(1, 1) ~= "s" then return nil end
     end
-    return #before < 100
+    return 0
   end
 
-  local function has_room(want, at)
+  local function has_room(job, want, at)
+    local before = ahead(job, want)
     if want.kind == "r" then
-      return redis.call("ZCOUNT", key("rate", want.name), "(" .. at - want.period, "+inf") < want.most
+      return redis.call("ZCOUNT", key("rate", want.name), "(" .. at - want.period, "+inf") + before < want.most
     end
-    local kind, lock = redis.call("HGET", key("lock", want.name), ""), key("lock", want.name)
+    local lock = key("lock", want.name)
+    local kind = redis.call("HGET", lock, "")
+    if not before or kind and kind ~= want.kind then return false end
     -- One field of the hash is no holder.
-    return not kind or kind == want.kind and (kind == "s" or redis.call("HLEN", lock) <= want.most)
+    return kind == "s" or math.max(redis.call("HLEN", lock) - 1, 0) + before < want.most
   end
 
   -- May it have all it declared?  What it has from an earlier run it keeps; a rate counts every run.
   function B.is_free(job, at)
     for _, want in ipairs(declared(job)) do
-      if (want.kind == "r" or not job.locked) and not (has_room(want, at) and is_next(job, want)) then return false end
+      if (want.kind == "r" or not job.locked) and not has_room(job, want, at) then return false end
     end
     return true
   end

@@ -4,20 +4,18 @@ local WAKES = 200 -- waiters one call looks at; a keeper goes on from there
 
 local function wake_rules(B, G)
   -- When a rate lets the next one through; nil for what is no rate.
-  local function opening(job, name, at)
-    for _, want in ipairs(declared(job)) do
-      if want.name == name and want.kind == "r" then
-        local past = redis.call("ZRANGE", key("rate", name), "(" .. at - want.period, "+inf", "BYSCORE", "WITHSCORES")
-        local one = past[#past - 2 * want.most + 2]
-        return one and one + want.period
-      end
-    end
+  local function opening(want, at)
+    if want.kind ~= "r" then return nil end
+    local past = redis.call("ZRANGE", key("rate", want.name), "(" .. at - want.period, "+inf", "BYSCORE", "WITHSCORES")
+    local one = past[#past - 2 * want.most + 2]
+    return one and one + want.period
   end
 
   local function look_again(name, when) redis.call("ZADD", key("openings"), "LT", when, name) end
 
-  -- The first who cannot go holds up those behind; who shares, and who goes first anyway, holds up nobody.
+  -- Once so many cannot go as may hold it, nobody behind them can either; who shares, or goes first anyway, is not counted.
   local function serve(name, at, op, by)
+    local stuck = 0
     for _, member in ipairs(redis.call("ZRANGE", key("waiters", name), 0, WAKES - 1)) do
       B.budget = B.budget - 1
       if B.budget < 0 then return look_again(name, at) end
@@ -28,9 +26,11 @@ local function wake_rules(B, G)
       elseif ready == nil then
         redis.call("ZREM", key("waiters", name), member) -- it has gone
       else
-        local when = opening(job, name, at)
+        local want = declared(job, name)[1]
+        local when = opening(want, at)
         if when then look_again(name, when) end
-        if member:sub(1, 1) ~= "s" and not job.inherits then return end
+        if want.kind ~= "s" and not job.inherits then stuck = stuck + 1 end
+        if stuck >= want.most then return end
       end
     end
   end
