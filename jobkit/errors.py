@@ -118,6 +118,10 @@ class StoreError(JobkitError):
 class StoreUnavailable(StoreError):
     """Redis at {url} does not answer: {reason}"""
 
+    #: Nothing at all came back: it may be cut off from here and answer others.  Not so where the connection was
+    #: refused, or Redis said that it is loading or busy: then it is down for everybody.
+    silent: bool = False
+
 
 class StoreRefused(StoreError):
     """Redis at {url} refused: {reason}"""

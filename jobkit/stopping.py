@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,8 @@ STOPS = frozenset(
         State.ABORTED,
     }
 )
+#: Seconds between the first sight of a lease that ran out and the end of trust.
+DOUBT = 0.5
 #: Seconds between two looks of the thread that serves a callback.
 CALLBACK_INTERVAL = 0.05
 
@@ -33,13 +36,15 @@ class StopSwitch:
     """Whether this run was told to end, and why.
 
     Parameters: `orders`, the memory read; `look`, which asks the store where the run stands (ABORTED if it has another
-    owner by now).  The store is asked only after an order came for any job of this worker, so a false alarm costs a
-    round trip and nothing else.
+    owner by now); `lapsed`, another memory read: has the worker failed to prove itself alive, so that others may have
+    the run?  The store is asked only after an order came for any job of this worker, so a false alarm costs a round
+    trip and nothing else.
     """
 
-    def __init__(self, orders: Orders, look: Callable[[], State]) -> None:
-        self._orders, self._look = orders, look
+    def __init__(self, orders: Orders, look: Callable[[], State], lapsed: Callable[[], bool] = lambda: False) -> None:
+        self._orders, self._look, self._lapsed = orders, look, lapsed
         self._seen = orders()
+        self._doubted: float | None = None
         self.reason: State | None = None
         #: Called once, when the run is found to have been told to end.
         self.then: Callable[[], object] = lambda: None
@@ -49,12 +54,25 @@ class StopSwitch:
         if self.reason is None:
             number = self._orders()
             if number != self._seen:
+                self._stop_if(self._look())
                 self._seen = number
-                state = self._look()
-                if state in STOPS:
-                    self.reason = state
-                    self.then()
+            elif self._lapsed():
+                self._doubt()
+            else:
+                self._doubted = None
         return self.reason is not None
+
+    def _doubt(self) -> None:
+        """A worker that was frozen as a whole proves itself alive first, before its bodies give up."""
+        now = time.monotonic()
+        self._doubted = self._doubted or now
+        if now - self._doubted >= DOUBT:
+            self._stop_if(State.ABORTED)
+
+    def _stop_if(self, state: State) -> None:
+        if state in STOPS:
+            self.reason = state
+            self.then()
 
 
 class Watcher(threading.Thread):

@@ -102,7 +102,11 @@ class Recorder:
             return self._producer.publish(body, **options)
         plan, wire = self._plan(body, options)
         try:
-            verdict = self._app.jobkit.store.create(plan, wire["headers"].get("origin") or "client", op=self._op)
+            # Its own next run is all that a running job has: it is waited for as its end would be.
+            own = plan.id in runs
+            verdict = self._app.jobkit.store.create(
+                plan, wire["headers"].get("origin") or "client", op=self._op, stubborn=own
+            )
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
         sent = None

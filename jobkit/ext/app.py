@@ -54,19 +54,22 @@ class JobKit(Client, AsyncClient):
     @cached_property
     def store(self) -> JobStore:  # Client takes it as an argument
         """The namespace of this app in its Redis."""
-        url = store_url(self)
-        backend = backend_class(url)(app=self.app, url=url)
         # Celery's own defaults wait two minutes; what the app itself says is kept.
         own = self.app.conf.maps[:-1]
         limits = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}
         unsaid = {name: limit for name, limit in limits.items() if not any(f"redis_{name}" in level for level in own)}
-        params = {**backend.connparams, **unsaid}
-        return JobStore(
-            backend._create_client(**params),
-            self.settings.namespace,
-            url=maybe_sanitize_url(url),
-            patience=WORKER_PATIENCE if identity.in_worker() else self.settings.patience,
-        )
+        return self._open(unsaid, WORKER_PATIENCE if identity.in_worker() else self.settings.patience)
+
+    def pulse(self) -> JobStore:
+        """The same for a worker's proof of life, on a connection of its own that gives up soon."""
+        soon = min(3.0, self.settings.renew)
+        return self._open({"socket_connect_timeout": soon, "socket_timeout": soon}, 0.0)
+
+    def _open(self, limits: dict[str, float], patience: float) -> JobStore:
+        url = store_url(self)
+        backend = backend_class(url)(app=self.app, url=url)
+        client = backend._create_client(**{**backend.connparams, **limits})
+        return JobStore(client, self.settings.namespace, url=maybe_sanitize_url(url), patience=patience)
 
     # -- sending -----------------------------------------------------------------------------------------------
 

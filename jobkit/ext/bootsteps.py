@@ -1,4 +1,4 @@
-"""The keeper: one thread in the worker's main process, started after the pool has forked."""
+"""The keeper: threads in the worker's main process, started after the pool has forked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
-from jobkit.ext import identity, lost, messages
+from jobkit.ext import identity, lost, messages, orders, request
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.task import adopt
@@ -22,9 +22,12 @@ from jobkit.services import going_down, leases, overtime, publishing, retention,
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
+from jobkit.services.strays import Strays
 from jobkit.store import JobStore
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from jobkit.ext.app import JobKit
 
 log = logging.getLogger("jobkit")
@@ -52,27 +55,32 @@ class Keeper(bootsteps.StartStopStep):
         jobs: JobKit = worker.app.jobkit
         jobs.prepare()
         store, settings = jobs.store, jobs.settings
-        self.heart = Heartbeat(store, self.identity, settings.lease, settings.renew)
+        self.heart = Heartbeat(jobs.pulse(), self.identity, settings.lease, settings.renew, orders.trust)
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)
         executioner = Executioner(jobs, worker)
         self.listener = Listener(store, self.identity, executioner.condemn)
         by = f"keeper of {worker.hostname}"
         search = Search(store, worker_state.requests, partial(messages.queue_size, worker.app), settings.lease / 2)
+        astray = partial(lost.settle, jobs, reason="its end could not be recorded")
+        strays = Strays(store, self.identity, request.busy, settings.lease, astray)
         duties: dict[str, Callable[[], object]] = {
-            "heartbeat": self.heart.run_once,
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
             "turns": partial(turns.run_once, store, by),
             "publishing": partial(publishing.run_once, store, publish, by),
             "lost messages": search.run_once,
+            "strays": strays.run_once,
             "overtime": partial(overtime.run_once, store, by),
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
             "retention": partial(retention.run_once, store),
         }
+        # Alone in its thread: whatever a duty has to wait for, the worker is alive.
+        self.beating = Loop({"heartbeat": self.heart.run_once}, settings.keeper_interval, "jobkit-heart")
         self.loop = Loop(duties, settings.keeper_interval)
-        self.loop.start()
-        self.listener.start()
+        for thread in (self.beating, self.loop, self.listener):
+            thread.start()
+        _outlive_a_full_broker(worker.app)
         signals.task_unknown.connect(partial(lost.unknown, jobs), weak=False)
         signals.task_rejected.connect(partial(lost.rejected, jobs), weak=False)
         signals.worker_shutting_down.connect(self.going_down, weak=False)
@@ -95,6 +103,7 @@ class Keeper(bootsteps.StartStopStep):
         if loop is None or os.getpid() != self.pid:
             return
         loop.stop()
+        self.beating.stop()
         self.listener.stop()
         try:
             self.heart.goodbye()
@@ -105,3 +114,10 @@ class Keeper(bootsteps.StartStopStep):
         """Nothing yet: see `start`."""
 
     terminate = stop
+
+
+def _outlive_a_full_broker(app: Celery) -> None:
+    """A Redis broker that is full, read-only or without a disk passes, like one that is away: Celery would exit."""
+    unsaid = not any("broker_channel_error_retry" in level for level in app.conf.maps[:-1])
+    if unsaid and app.connection_for_read().transport.driver_type == "redis":
+        app.conf.broker_channel_error_retry = True

@@ -95,7 +95,7 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     if running is None and getattr(task, "on_finished", None):
         end = replace(end, hook=True)
     try:
-        verdict = jobs.store.finish(job_id, holder, end, reason)
+        verdict = jobs.store.finish(job_id, holder, end, reason, stubborn=running is not None and identity.in_worker())
     except (Fenced, IllegalTransition, JobUnknown) as exc:
         level = logging.WARNING if running else logging.DEBUG
         log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)

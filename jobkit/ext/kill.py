@@ -11,6 +11,7 @@ from billiard.exceptions import TimeLimitExceeded
 from celery.worker import state as worker_state
 
 from jobkit.ext import ends, messages
+from jobkit.ext.request import find
 from jobkit.running import RunningJob, runs
 from jobkit.states import State
 from jobkit.store import queries
@@ -45,7 +46,7 @@ class Executioner:
     def _kill(self, job_id: str, run: int) -> bool:
         self._condemned.pop((job_id, run))
         state = queries.fields(self._jobs.store, job_id)["state"]
-        request, body = worker_state.requests.get(job_id), runs.get(job_id)
+        request, body = find(job_id), runs.get(job_id)
         if state not in (State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.PAUSE_REQUEST):
             return False  # it has ended, or only its worker goes down
         if body and body.run == run:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("jobkit")
 
 
-def settle(jobs: JobKit, lost: Lost) -> None:
+def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     """End a run this worker was handed: it holds it, so that nobody else settles it too."""
     holder = Settled(lost.run, "", identity.worker())
-    reason = f"worker {lost.worker.partition('|')[0]} vanished"
+    reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
     end = End(("abort",), Outcome.FAILED, reason, keep=jobs.keep(celery_states.FAILURE))
     if lost.message and lost.policy and lost.state not in _UNWANTED:

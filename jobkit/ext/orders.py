@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -14,20 +15,32 @@ from jobkit.store import JobStore, workers
 
 log = logging.getLogger("jobkit")
 
-#: One number, shared with every child that is forked after this module was imported.
-_page = mmap.mmap(-1, 8)
+#: How many orders came, and until when the worker's claims may be trusted (ns of the monotonic clock, 0: for ever);
+#: shared with every child that is forked after this module was imported.
+_page, _NUMBERS = mmap.mmap(-1, 16), struct.Struct("<qq")
 #: Seconds one wait for an order takes at most; then the thread looks whether it is over.
 WAIT = 1.0
 
 
 def number() -> int:
     """How many orders came so far: a memory read."""
-    return int.from_bytes(_page[:8], "little")
+    return int(_NUMBERS.unpack_from(_page)[0])
 
 
 def announce() -> None:
     """Let every body of this worker look."""
     _page[:8] = (number() + 1).to_bytes(8, "little")
+
+
+def trust(seconds: float) -> None:
+    """Nobody can take this worker's runs over for so many seconds from now."""
+    _page[8:] = (time.monotonic_ns() + int(seconds * 1e9)).to_bytes(8, "little")
+
+
+def lapsed() -> bool:
+    """May somebody have taken this worker's runs over by now?  A memory read."""
+    until = _NUMBERS.unpack_from(_page)[1]
+    return bool(until) and time.monotonic_ns() > until
 
 
 def _every_second() -> int:

@@ -11,15 +11,28 @@ from typing import Any
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import states as celery_states
 from celery.exceptions import Reject
+from celery.worker import state as worker_state
 from celery.worker.request import Request
 
 from jobkit.ext import ends, restarts
 from jobkit.ext.backend import Recording
+from jobkit.running import runs
 from jobkit.states import Outcome
 from jobkit.store import End, queries
 
 #: How a run ends whose message goes back to the queue.
 GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
+
+
+def busy() -> set[str]:
+    """The ids of all this worker runs or has reserved: Celery forgets the running ones when its broker was away."""
+    return {*worker_state.requests, *(one.id for one in tuple(worker_state.active_requests)), *runs}
+
+
+def find(job_id: str) -> Any:
+    """The request of a job this worker runs or has reserved, None if there is none."""
+    running = (one for one in tuple(worker_state.active_requests) if one.id == job_id)
+    return worker_state.requests.get(job_id) or next(running, None)
 
 
 class JobRequest(Request):

@@ -70,6 +70,9 @@ def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:
     elif job.stop_reason is State.SHUTDOWN_REQUEST:
         # It ended itself and was not cut off in the middle: it may always go on elsewhere.
         end = End(("confirm_shutdown",), Outcome.STOPPED, note, again=0.0, **common)
+    elif job.stop_reason is State.ABORTED:
+        # The same, unless another worker has it by now: then this is refused and dropped.
+        end = End(("abort",), Outcome.STOPPED, note, again=0.0, **common)
     elif job.stop_reason is State.CANCELLING_BY_SYSTEM:
         task.backend.mark_as_failure(job.id, SoftTimeLimitExceeded(note), request=context)
         end = End(("confirm_timeout",), Outcome.FAILED, note, **common)
@@ -83,6 +86,7 @@ def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:
 _NOTES: dict[State | None, str] = {
     State.PAUSE_REQUEST: "paused",
     State.SHUTDOWN_REQUEST: "its worker went down",
+    State.ABORTED: "its worker could not prove itself alive, and told it to end",
     State.CANCELLING_BY_SYSTEM: "its maximum run time was over",
     State.CANCELLING_BY_USER: "cancelled",
 }

@@ -152,7 +152,7 @@ def _why(claim: Claim) -> str:
 def _run(
     jobs: JobKit, task: Any, job: RunningJob, tracer: Tracer, args: Any, kwargs: Any, request: dict[str, Any]
 ) -> Any:
-    job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job))
+    job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job), orders.lapsed)
     job.stop.then = partial(_follow_nothing, request)
     try:
         traced = tracer(job.id, args, kwargs, request)

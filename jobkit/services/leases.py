@@ -6,12 +6,15 @@ import logging
 import time
 from collections.abc import Callable
 
+from jobkit.errors import StoreUnavailable
 from jobkit.store import JobStore, workers
 
 log = logging.getLogger("jobkit")
 
 #: Runs one round takes over at most, so that a mass death spreads over the living.
 BATCH = 100
+#: The part of a lease for which a worker trusts its claims; the rest is for clocks, bodies and wires that are slow.
+TRUST = 0.7
 #: Seconds two clocks may part between two beats before one of them is taken to have jumped.
 JUMP = 1.0
 
@@ -20,19 +23,28 @@ class Heartbeat:
     """The lease of one worker, and the guard that keeps it from believing a clock that jumps.
 
     Parameters: `worker` (node|boot); `lease`, seconds without a proof of life until its runs are taken over; `renew`,
-    seconds between two proofs.
+    seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over.
     """
 
-    def __init__(self, store: JobStore, worker: str, lease: float, renew: float) -> None:
-        self.store, self.worker, self.lease, self.renew = store, worker, lease, renew
+    def __init__(
+        self, store: JobStore, worker: str, lease: float, renew: float, trust: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
         self._redis, self._mine, self._trusted = 0.0, 0.0, 0.0
 
     def run_once(self) -> None:
         """Renew the lease, if it is time to."""
         if self._mine and time.monotonic() - self._mine < self.renew:
             return
-        at, held = workers.beat(self.store, self.worker, self.lease)
+        began = time.monotonic()
+        try:
+            at, held = workers.beat(self.store, self.worker, self.lease)
+        except StoreUnavailable as exc:
+            if not exc.silent:
+                self._trust(TRUST * self.lease)  # down for everybody, so nobody can judge
+            raise
         mine = time.monotonic()
+        self._trust(TRUST * self.lease - (mine - began))
         if self._mine:
             self._judge(at - self._redis, mine - self._mine, held)
         else:

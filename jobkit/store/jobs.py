@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from redis import Redis
@@ -16,7 +17,7 @@ from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobUnknown, 
 from jobkit.locks import Lock
 from jobkit.model import Failure
 from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
-from jobkit.store.connection import PATIENCE, patiently
+from jobkit.store.connection import PATIENCE, patiently, stubbornly
 from jobkit.store.graph import PUBLISH_LEASE
 from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
@@ -178,6 +179,10 @@ class JobStore:
         """Run a verb's script."""
         return self.call(lambda: self._scripts(script, *args))
 
+    def _report(self, what: str, script: str, *args: Any) -> Any:
+        """Run the script of a verb that says what has happened already: late, if Redis cannot take it now."""
+        return stubbornly(lambda: self._scripts(script, *args), self.url, what)
+
     def check_schema(self) -> None:
         """Write the schema of a new namespace, or check that of an old one.  Raises: `SchemaMismatch`."""
         about = self.keys.key("about")
@@ -191,9 +196,10 @@ class JobStore:
 
     # -- the manager's verbs -------------------------------------------------------------------------------
 
-    def create(self, plan: Plan, by: str, reason: str = "", op: str = "") -> Verdict:
+    def create(self, plan: Plan, by: str, reason: str = "", op: str = "", *, stubborn: bool = False) -> Verdict:
         """Record a job before its message is published.
 
+        Parameters: `stubborn` tries on for an hour while Redis cannot take it: the next run of one that runs.
         Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobUnknown` for a
         predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one.
         """
@@ -202,7 +208,8 @@ class JobStore:
             raise InvalidOption(option="after", value=plan.after, allowed="must be another job than the one that waits")
         if any("\n" in tag for tag in plan.tags):
             raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
-        reply = self.run(
+        run = partial(self._report, f"the next run of job {plan.id}") if stubborn else self.run
+        reply = run(
             "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
             int(plan.suspended), _BIRTHS, steps("replace"), _OVER, *plan.fields(),
         )  # fmt: skip
@@ -305,12 +312,16 @@ class JobStore:
         names = tuple(tag for tag in tags.split("\n") if tag)
         return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook)
 
-    def finish(self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "") -> Verdict:
+    def finish(
+        self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "", *, stubborn: bool = False
+    ) -> Verdict:
         """End a run, in one script: result, retention, next run, successors, waiting clients.
 
+        Parameters: `stubborn` tries on for an hour while Redis cannot take it: of a body that is over already.
         Raises: `Fenced` if the run is somebody else's by now, `IllegalTransition` if the graph has no such walk.
         """
-        reply = self.run(
+        run = partial(self._report, f"the end of job {job_id}") if stubborn else self.run
+        reply = run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
             _BIRTHS, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,

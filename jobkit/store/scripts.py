@@ -9,11 +9,12 @@ from importlib import resources
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from jobkit.store.graph import lua_graph
 from jobkit.store.keys import lua_names
 
+_FLAGS = re.compile(r"^-- flags: ([\w, -]+)\n", re.MULTILINE)
 _INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
 _FILES = resources.files("jobkit.store") / "lua"
 
@@ -30,10 +31,16 @@ def _read(name: str) -> str:
 
 
 @cache
-def source(name: str, *, test_clock: bool = False) -> str:
-    """The whole text of a script: names of keys, rows of the graph, clock, library, its own includes, and itself."""
+def source(name: str, *, test_clock: bool = False, flags: bool = True) -> str:
+    """The whole text of a script: flags, names of keys, rows of the graph, clock, library, its own includes, and itself.
+
+    A script that says ``-- flags: allow-oom`` goes on while Redis is full: a job can end, and its worker prove itself
+    alive.  Redis knows of flags since 7.0.
+    """
+    body = _read(name)
+    first = f"#!lua flags={found[1]}\n" if flags and (found := _FLAGS.search(body)) else ""
     parts = dict.fromkeys(["_clock_test" if test_clock else "_clock", "_lib", *_included(name)])
-    return lua_names() + lua_graph() + "".join(map(_read, parts)) + _read(name)
+    return first + lua_names() + lua_graph() + "".join(map(_read, parts)) + body
 
 
 def _included(name: str) -> list[str]:
@@ -50,6 +57,7 @@ class Scripts:
 
     def __init__(self, client: Redis, base: str, *, test_clock: bool = False) -> None:
         self._client, self._base, self._test_clock = client, base, test_clock
+        self._flags = True
         self._hashes: dict[str, str] = {}
 
     def __call__(self, name: str, *args: Any) -> Any:
@@ -60,9 +68,21 @@ class Scripts:
         try:
             return self._client.evalsha(sha, 1, self._base, *given)
         except NoScriptError:
-            return self._client.eval(source(name, test_clock=self._test_clock), 1, self._base, *given)
+            return self._load_and_run(name, given)
+
+    def _load_and_run(self, name: str, given: list[Any]) -> Any:
+        try:
+            return self._client.eval(self._source(name), 1, self._base, *given)
+        except ResponseError as exc:
+            if not self._flags or "compiling script" not in str(exc):
+                raise
+            self._flags = False  # Redis 6.2
+            self._hashes.clear()
+            return self._client.eval(self._source(name), 1, self._base, *given)
+
+    def _source(self, name: str) -> str:
+        return source(name, test_clock=self._test_clock, flags=self._flags)
 
     def _hash(self, name: str) -> str:
-        text = source(name, test_clock=self._test_clock)
-        sha = self._hashes[name] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        sha = self._hashes[name] = hashlib.sha1(self._source(name).encode(), usedforsecurity=False).hexdigest()
         return sha

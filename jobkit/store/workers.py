@@ -77,3 +77,13 @@ def held(store: JobStore, worker: str) -> list[str]:
     """The jobs a worker holds."""
     found: Any = store.call(lambda: store.client.smembers(store.keys.key("held", worker)))
     return sorted(job_id.decode() for job_id in found)
+
+
+def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
+    """A run this worker claimed and holds; None if it has ended or is another's, or was taken over already."""
+    names = ("run", "state", "policy", "restarts", "message", "task", "worker", "token")
+    found: Any = store.call(lambda: store.client.hmget(store.keys.job(job_id), names))
+    run, state, policy, restarts, message, task, holder, token = (part.decode() if part else "" for part in found)
+    if holder != worker or token.startswith("!") or state not in _ACTIVE.split(","):
+        return None
+    return Lost(job_id, int(run), state, worker, policy, restarts, message, task)

@@ -94,6 +94,15 @@ def looks(self: Any, seconds: float) -> str:
 
 
 @task(bind=True)
+def lingers(self: Any) -> int:
+    """Its first run goes on until it should finish, and notes when and why."""
+    while self.job.run == 1 and not self.job.should_finish:
+        time.sleep(0.01)
+    note("left", self.job.id, self.job.run, self.job.stop_reason)
+    return int(self.job.run)
+
+
+@task(bind=True)
 def returns(self: Any, seconds: float) -> str:
     """Sees that it should finish, and returns."""
     until = time.monotonic() + seconds

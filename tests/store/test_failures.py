@@ -16,7 +16,7 @@ from jobkit.client import Client
 from jobkit.embedded import EmbeddedRedis
 from jobkit.errors import SchemaMismatch, StoreError, StoreRefused, StoreUnavailable
 from jobkit.states import Outcome
-from jobkit.store import End, JobStore, Settled, queries, workers
+from jobkit.store import End, JobStore, Settled, queries, scripts, workers
 from tests.store.proxy import proxied
 from tests.store.world import NOW, World, holder, keep_bytes_still, plan
 
@@ -259,12 +259,45 @@ def outcome(act: Act, store: JobStore) -> StoreRefused | None:
     return None
 
 
-def test_a_full_memory_refuses_new_jobs(root: Redis) -> None:
+def test_a_full_memory_refuses_new_jobs_and_nothing_else(root: Redis) -> None:
+    world = stocked(root)
     root.config_set("maxmemory", 1)
     try:
         within(1, StoreRefused, WRITES["create"], store_of(root))
+        store = store_of(root)
+        for name in ("claim", "log", "write", "finish", "beat"):
+            WRITES[name](store)
     finally:
         root.config_set("maxmemory", 0)
+    world.check()
+
+
+def test_the_end_of_a_body_is_recorded_late_whatever_redis_said(
+    world: World, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.submit()
+    world.claim()
+    with proxied(url) as (proxy, client):
+        proxy.errors = [b"-MISCONF no disk", b"-READONLY a replica", b"-OOM full", b"-LOADING the data set"]
+        verdict = store_of(client).finish("j", holder(), DONE, stubborn=True)
+    assert (verdict.code, verdict.state) == ("ok", "FINISHED")
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the end of job j cannot be recorded now, trying on",
+        "the end of job j is recorded at last",
+    ]
+
+
+def test_a_redis_before_7_that_knows_no_flags_is_served_without(world: World, url: str) -> None:
+    with proxied(url) as (proxy, client):
+        store = store_of(client)
+        client.script_flush()
+        proxy.errors = [
+            b"-NOSCRIPT No matching script",
+            b"-ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'",
+        ]
+        assert workers.beat(store, "w|b", 10)[1] is False
+        assert workers.beat(store, "w|b", 10)[1] is True
+    assert not scripts.source("beat", flags=False).startswith("#!")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ accuse: these messages may be lost; every worker that has one reserved says so.
 KEYS  1 base of the namespace
 ARGV  ids

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ ask: tell a running job to end (cancel, pause, time over, shutdown); its worker is sent the order.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 steps  6 ms of grace, "" for what the job was given

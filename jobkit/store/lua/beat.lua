@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ beat: a worker proves itself alive.
 KEYS  1 base of the namespace
 ARGV  1 worker  2 lease, ms; 0 when it goes down, so that what it still holds is taken over at once

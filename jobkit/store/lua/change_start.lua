@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _bonds
 --[[ change_start: give a job that has not started another start time, in place; one that is over means now.
 KEYS  1 base of the namespace

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ convict: nobody has these messages: they are owed again.  A false alarm costs a message, and never a second run.
 KEYS  1 base of the namespace
 ARGV  1 state of a queued job  2 ms every worker had to say that it has the message  3 how many at most

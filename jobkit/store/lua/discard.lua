@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _drop
 -- include: _bonds
 -- include: _birth

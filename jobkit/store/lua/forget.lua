@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _drop
 --[[ forget: drop the record of an ended job, everywhere; of a live one only what Celery's clients would read.
 KEYS  1 base of the namespace

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _bonds
 --[[ grant: let those go for whom a rate has opened by now, and those one call did not come to.
 KEYS  1 base of the namespace

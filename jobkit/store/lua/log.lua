@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ log: keep a line a running job logged; past the limit the oldest lines go.
 KEYS  1 base of the namespace
 ARGV  1 id  2 run  3 token  4 number of the line in this run  5 level  6 text  7 bytes kept

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ overdue: the jobs that have run longer than they may; nobody else is told of them until the lease ends.
 KEYS  1 base of the namespace
 ARGV  1 how many at most  2 lease, ms

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _drop
 --[[ prune: drop the ended jobs whose time is over.
 KEYS  1 base of the namespace

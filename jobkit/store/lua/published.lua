@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ published: these messages are out; nothing is owed for them any more.
 KEYS  1 base of the namespace
 ARGV  ids

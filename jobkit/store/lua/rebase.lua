@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ rebase: the clock has jumped; every lease counts from now, so that nobody is declared dead, or lives on, by the jump.
 KEYS  1 base of the namespace
 ARGV  1 lease, ms

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _bonds
 --[[ remove: abort a job that has not started; the removal itself goes through the queue, so that the job can react.
 KEYS  1 base of the namespace

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ rescue: take over the runs of workers whose lease has run out; the caller holds them now, and has to settle them.
 What it was handed before and did not settle (an answer was lost, or it could not) is handed to it again.
 KEYS  1 base of the namespace

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _bonds
 --[[ suspend: take the planned start away; only a new start time wakes the job.
 KEYS  1 base of the namespace

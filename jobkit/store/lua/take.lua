@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- include: _bonds
 --[[ take: queue the jobs that are due, and hand out every message that is owed; nobody else gets it until the lease ends.
 KEYS  1 base of the namespace

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 --[[ write: set fields of a run that is being executed; only its owner may.
 KEYS  1 base of the namespace
 ARGV  1 id  2 run  3 token  4 worker  5 states it may stand in  6 message for Celery's clients, or ""  7.. fields and values

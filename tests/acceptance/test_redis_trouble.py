@@ -1,0 +1,108 @@
+"""Redis is full, away or silent: workers go on, report late, lose nothing, and give up what may be another's by now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobkit import Outcome, State, StoreRefused
+from jobkit.embedded import EmbeddedRedis
+from jobkit.testing import WorkerProcess, eventually
+
+Start = Callable[..., WorkerProcess]
+S = State
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedRedis]:
+    """A Redis of this test's own."""
+    with EmbeddedRedis(appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
+def jobkit_store_url(server: EmbeddedRedis) -> str:
+    return server.url
+
+
+@contextmanager
+def full(server: EmbeddedRedis) -> Iterator[None]:
+    with Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+def running(*handles: Any) -> None:
+    eventually(lambda: all(handle.job.state is S.RUNNING for handle in handles))
+
+
+def states(handle: Any) -> list[State]:
+    return [step.target for step in handle.history()]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
+    pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    worker = start_worker(pool=pool)
+    first = [lifecycle.hangs.delay(2) for _ in range(2)]
+    running(*first)
+    waiting = [lifecycle.add.delay(n, 1) for n in range(4)]
+    with full(server):
+        with pytest.raises(StoreRefused, match="maxmemory"):
+            lifecycle.add.delay(1, 1)
+        for handle in first:
+            eventually(lambda handle=handle: not handle.job.is_live)  # type: ignore[misc]
+        time.sleep(1)  # the worker takes messages meanwhile, or fails to: what is proved is that it is there afterwards
+        assert [handle.job.outcome for handle in first] == [Outcome.SUCCEEDED] * 2
+    assert [handle.get(timeout=40) for handle in waiting] == [1, 2, 3, 4]
+    assert lifecycle.add.delay(2, 2).get(timeout=20) == 4
+    assert worker.alive
+    ran = [line.split()[1] for line in notes.read_text().splitlines() if line.startswith("body")]
+    assert len(ran) == len(set(ran))
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_what_ends_while_redis_is_away_is_reported_late(
+    pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    worker = start_worker(pool=pool)
+    handle, looking = lifecycle.hangs.delay(1), lifecycle.looks.delay(2)
+    running(handle, looking)
+    server.kill()
+    eventually(lambda: f"survived {handle.id}" in notes.read_text())
+    eventually(lambda: f"the end of job {looking.id} cannot be recorded now, trying on" in worker.log)
+    eventually(lambda: "keeper: heartbeat failed" in worker.log)
+    server.restart()
+    assert (handle.get(timeout=20), looking.get(timeout=20)) == ("done", "done")
+    assert states(handle) == states(looking) == [S.QUEUED, S.RUNNING, S.FINISHED]
+    assert f"the end of job {handle.id} is recorded at last" in worker.log
+    assert lifecycle.add.delay(2, 2).get(timeout=30) == 4
+
+
+def test_a_body_that_looks_gives_up_what_may_be_anothers_by_now(
+    server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker()
+    handle = lifecycle.lingers.delay()
+    running(handle)
+    # Nothing comes back, not even a refusal: for all the worker knows, Redis serves others.
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: f"left {handle.id} 1 ABORTED" in notes.read_text())
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert handle.get(timeout=30) == 2
+    assert [run.state for run in lifecycle.jobs.runs(handle.id)] == [S.ABORTED_RESTART, S.FINISHED]
