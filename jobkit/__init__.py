@@ -1,7 +1,10 @@
 """A job lifecycle for Celery: every job has a state you can see, a history you can read, an end you can count on."""
 
+from jobkit.definitions import Answer, Definition, Enabled, Misfire, Overlap, Queued
 from jobkit.errors import (
     BadRecord,
+    DefinitionConflict,
+    DefinitionUnknown,
     Fenced,
     IllegalTransition,
     InvalidOption,
@@ -20,14 +23,20 @@ from jobkit.ext.app import JobKit
 from jobkit.locks import Lock, Rate, Semaphore
 from jobkit.model import Ending, Failure, Job, LockState, LogLine, Page, Progress, Run, Transition
 from jobkit.policy import Backoff, Policy
+from jobkit.schedules import Schedule, schedule
 from jobkit.states import Category, Outcome, State
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "Backoff",
     "BadRecord",
     "Category",
+    "Definition",
+    "DefinitionConflict",
+    "DefinitionUnknown",
+    "Enabled",
     "Ending",
     "Failure",
     "Fenced",
@@ -42,19 +51,24 @@ __all__ = [
     "Lock",
     "LockState",
     "LogLine",
+    "Misfire",
     "NotSerializable",
     "Outcome",
+    "Overlap",
     "Page",
     "PayloadError",
     "PayloadTooLarge",
     "Policy",
     "Progress",
+    "Queued",
     "Rate",
     "Run",
+    "Schedule",
     "Semaphore",
     "State",
     "StoreError",
     "StoreRefused",
     "StoreUnavailable",
     "Transition",
+    "schedule",
 ]

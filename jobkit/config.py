@@ -26,6 +26,7 @@ class Settings:
     * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
     * `lease`: seconds without a proof of life until a worker's runs are taken over.
     * `renew`: seconds between two proofs of life, at most half the lease.
+    * `beat_in_worker`: fire what is due in every worker too, as `celery beat -S jobkit` does.
     * `max_rescues`: how often a task that may run twice (`acks_late`, …) is run again because its worker vanished.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     lease: float = 10.0
     renew: float = 3.0
     max_rescues: int = 3
+    beat_in_worker: bool = False
 
 
 def _seconds(value: Any) -> bool:
@@ -55,6 +57,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "lease": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "renew": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "beat_in_worker": (lambda value: isinstance(value, bool), "True or False"),
     "max_rescues": (lambda value: isinstance(value, int) and value >= 0, "a number, 0 or more"),
 }
 

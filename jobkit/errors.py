@@ -6,6 +6,8 @@
     ├── JobNotFound              (also a LookupError)
     │   ├── JobUnknown           no such job ever
     │   └── JobExpired           it was there, its record has gone
+    ├── DefinitionUnknown        (also a LookupError) no such definition
+    ├── DefinitionConflict       somebody else has changed it meanwhile
     ├── IllegalTransition        the graph has no such edge from where the job stands
     ├── Fenced                   the run has another owner by now
     ├── InvalidOption            (also a ValueError) an option, its value, what is allowed
@@ -62,6 +64,28 @@ class JobExpired(JobNotFound):
 
     state: str
     ended_at: str
+
+
+class DefinitionUnknown(JobkitError, LookupError):
+    """there is no definition {definition_id} in namespace {namespace!r}"""
+
+    definition_id: str
+    namespace: str
+
+
+class DefinitionConflict(JobkitError):
+    """definition {definition_id} was changed by {by} meanwhile: this change was made to version {expected}, it has \
+version {found} now; nothing was changed
+
+    `mine` is what was to be written, `theirs` what is stored (None: it was deleted).
+    """
+
+    definition_id: str
+    expected: int
+    found: int
+    by: str
+    mine: Any
+    theirs: Any
 
 
 class IllegalTransition(JobkitError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from jobkit.errors import BadRecord
@@ -147,22 +148,23 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Plain types only, times as ISO 8601 in UTC: what `--json` prints."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name: to_plain(getattr(self, name)) for name in self.__slots__}
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """A value as JSON has it: times as ISO 8601 in UTC, lists for tuples, the names of states."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if hasattr(value, "__dataclass_fields__"):
         return to_json(value)
-    return value.value if isinstance(value, State | Outcome) else value
+    return value.value if isinstance(value, Enum) else value
 
 
 def to_json(value: Any) -> dict[str, Any]:
     """Any value of this module as plain types, times as ISO 8601 in UTC."""
-    return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class RunningJob:
         self.thread: int | None = threading.get_ident()
         self.fate = threading.Lock()
         self.killed = self.greenlet = False
+        #: The level from which on its log lines are kept; a definition can have it changed for a while.
+        self.log_level = claim.newest[2] if claim and claim.newest and claim.newest[2] else "NOTSET"
         self._watchers: list[Watcher] = []
         self._ledger, self._holder = ledger, holder
         self._checkpoint = claim.checkpoint if claim else ""
@@ -121,7 +123,7 @@ class RunningJob:
             self._ledger.write(self.id, self._holder, {"progress": self._progress})
 
     def log(self, message: str, level: str = "INFO") -> None:
-        """Keep a line with the job, and pass it to the logger `jobkit.job`.
+        """Keep a line with the job, if it is of its `log_level` or above, and pass it to the logger `jobkit.job`.
 
         Parameters: the text (2,000 characters kept) and the name of a `logging` level.
         """
@@ -129,6 +131,8 @@ class RunningJob:
         if not isinstance(number, int):
             raise InvalidOption(option="log(level)", value=level, allowed="DEBUG, INFO, WARNING, ERROR or CRITICAL")
         logging.getLogger("jobkit.job").log(number, "%s[%s] %s", self.task, self.id, message)
+        if number < logging.getLevelName(self.log_level):
+            return
         self._lines += 1
         self._ledger.log(self.id, self._holder, self._lines, level, str(message))
 

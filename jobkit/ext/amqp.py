@@ -35,7 +35,10 @@ class SubmitFailed(StoreUnavailable, OperationalError):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What `jobs.submit` adds to the messages sent inside of it."""
+    """What `jobs.submit` adds to the messages sent inside of it.
+
+    `record` is given the plan instead of the store; it, and not who sends, sees to what is to be published.
+    """
 
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -43,6 +46,7 @@ class Wish:
     start: int | None = None
     suspended: bool = False
     locks: tuple[Lock, ...] = ()
+    record: Callable[[Plan], object] | None = None
 
 
 _wish: ContextVar[Wish | None] = ContextVar("jobkit_wish", default=None)
@@ -101,6 +105,10 @@ class Recorder:
         if self._recorded:
             return self._producer.publish(body, **options)
         plan, wire = self._plan(body, options)
+        wish = _wish.get()
+        if wish and wish.record:
+            self._recorded = True
+            return wish.record(plan)
         try:
             # Its own next run is all that a running job has: it is waited for as its end would be.
             own = plan.id in runs

@@ -18,8 +18,9 @@ from jobkit import config
 from jobkit.aio import AsyncClient
 from jobkit.client import Client, milliseconds
 from jobkit.errors import InvalidOption
-from jobkit.ext import amqp, identity, messages
+from jobkit.ext import amqp, declaring, identity, messages
 from jobkit.ext.backend import Recording
+from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.locks import Lock, checked
@@ -44,6 +45,8 @@ class JobKit(Client, AsyncClient):
 
     def __init__(self, app: Celery, **options: Any) -> None:
         self.app, self._options = app, options
+        #: What `define` was told, by id.
+        self.declared: dict[str, dict[str, Any]] = {}
         install(self)
 
     @cached_property
@@ -70,6 +73,19 @@ class JobKit(Client, AsyncClient):
         backend = backend_class(url)(app=self.app, url=url)
         client = backend._create_client(**{**backend.connparams, **limits})
         return JobStore(client, self.settings.namespace, url=maybe_sanitize_url(url), patience=patience)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """The definitions of this app: stored, named recipes that are queued by id, many times."""
+        return Definitions(self)
+
+    def define(self, id: str, *, task: Any, **fields: Any) -> None:
+        """Declare a definition in code, as `definitions.create` takes it; nothing is connected here.
+
+        Every worker and beat writes it when it starts, if there is none of that id and never was.  What the code says
+        otherwise than before is then changed in the stored one, but for the fields an operator has changed meanwhile.
+        """
+        self.declared[id] = {"task": task, **fields}
 
     # -- sending -----------------------------------------------------------------------------------------------
 
@@ -139,6 +155,7 @@ class JobKit(Client, AsyncClient):
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
         self.store.check_schema()
+        declaring.reconcile(self)
 
     def close(self) -> None:
         """Close the connections this process has open for the app; what is used after that opens its own."""

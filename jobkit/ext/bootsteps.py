@@ -75,6 +75,10 @@ class Keeper(bootsteps.StartStopStep):
             "kill": executioner.run_once,
             "retention": partial(retention.run_once, store),
         }
+        if settings.beat_in_worker:
+            from jobkit.ext.beat import BeatOf
+
+            duties["beat"] = BeatOf(jobs).run_once
         # Alone in its thread: whatever a duty has to wait for, the worker is alive.
         self.beating = Loop({"heartbeat": self.heart.run_once}, settings.keeper_interval, "jobkit-heart")
         self.loop = Loop(duties, settings.keeper_interval)

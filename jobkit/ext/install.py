@@ -10,7 +10,7 @@ from celery.app.backends import by_url
 from celery.utils.imports import symbol_by_name
 
 from jobkit.errors import InvalidOption
-from jobkit.ext import task
+from jobkit.ext import declaring, task
 from jobkit.ext.amqp import JobAMQP
 from jobkit.ext.backend import JobBackend, SentinelJobBackend
 from jobkit.ext.bootsteps import Keeper
@@ -38,11 +38,12 @@ def install(jobs: JobKit) -> None:
     app.steps["worker"].add(Keeper)
     app.on_after_finalize.connect(_finalized, weak=False)
     if app.finalized:
-        task.adopt(app)
+        _finalized(app)
     _install_pages(jobs)
 
 
 def _finalized(sender: Any, **_: Any) -> None:
+    declaring.load_plugins(sender.jobkit)
     task.adopt(sender)
 
 

@@ -6,6 +6,7 @@ task starts, and no hook a user overrides can leave it out.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -78,6 +79,7 @@ def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, reque
     if claim.code not in ("ok", "again"):
         log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
         return _dropped()
+    args, kwargs = _as_defined(claim, args, kwargs)
     if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
         # The next run has a message of its own; to the task it is the same one, delivered once more.
         request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
@@ -126,6 +128,14 @@ def _claim(
         facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
     )
     return Settled(claim.run, token, worker), claim
+
+
+def _as_defined(claim: Claim, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The arguments of a definition's job as they are now; those of its message where the definition has none."""
+    if not claim.newest:
+        return args, kwargs
+    newest_args, data, _ = claim.newest
+    return (json.loads(newest_args), json.loads(data)) if newest_args and data else (args, kwargs)
 
 
 def _was_given_back(jobs: JobKit, uuid: str, run: int) -> bool:

@@ -27,11 +27,11 @@ T = TypeVar("T")
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
 
-_OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
+OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
 _ACTIVE = ",".join(states(Category.RUNNING))
 _READY = ",".join(states(Category.WAITING_TO_RUN))
 _BIRTH = steps("submit")
-_BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
+BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
 _RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
 _AFTER = State.WAITING_FOR_PREDECESSOR
 _RELEASE, _RELEASE_LATER = (f"{_AFTER}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start"))
@@ -48,7 +48,10 @@ class Verdict(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The answer to a claim: whether this process may run it, and what the job knows already."""
+    """The answer to a claim: whether this process may run it, and what the job knows already.
+
+    `newest` of a definition's job: arguments, data and log level as its definition has them now.
+    """
 
     code: str
     state: str
@@ -59,6 +62,7 @@ class Claim(NamedTuple):
     worker: str
     restarts: str
     hook: str
+    newest: tuple[str, ...] = ()
 
 
 class Settled(NamedTuple):
@@ -211,7 +215,7 @@ class JobStore:
         run = partial(self._report, f"the next run of job {plan.id}") if stubborn else self.run
         reply = run(
             "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
-            int(plan.suspended), _BIRTHS, steps("replace"), _OVER, *plan.fields(),
+            int(plan.suspended), BIRTHS, steps("replace"), OVER, *plan.fields(),
         )  # fmt: skip
         if reply[0] == b"missing":
             raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
@@ -249,7 +253,7 @@ class JobStore:
             job_id,
             self.run(
                 "change_start", job_id, op or operation(), clean(by), clean(reason), _or_empty(start),
-                steps("change_start"), steps("enqueue"), steps("await_predecessor"), _OVER, PUBLISH_LEASE,
+                steps("change_start"), steps("enqueue"), steps("await_predecessor"), OVER, PUBLISH_LEASE,
             ),
         )  # fmt: skip
 
@@ -261,7 +265,7 @@ class JobStore:
     def take(self, by: str, most: int = 200) -> tuple[int, list[tuple[str, int, str]]]:
         """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
         reply = self.run(
-            "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), _OVER,
+            "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), OVER,
             _READY,
         )  # fmt: skip
         parts = iter(reply[1:])
@@ -274,11 +278,11 @@ class JobStore:
 
     def prune(self, most: int = 200) -> int:
         """Drop ended jobs whose time is over; returns how many went."""
-        return int(self.run("prune", most, _OVER))
+        return int(self.run("prune", most, OVER))
 
     def forget(self, job_id: str) -> Verdict:
         """Drop an ended job's record; of a live one only its result so far."""
-        return self._verdict(job_id, self.run("forget", job_id, _OVER), strict=False)
+        return self._verdict(job_id, self.run("forget", job_id, OVER), strict=False)
 
     # -- the worker's verbs --------------------------------------------------------------------------------
 
@@ -303,14 +307,16 @@ class JobStore:
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
             "claim", job_id, token, clean(worker.partition("|")[0]), "", _or_empty(run), steps("claim"),
-            steps("confirm_removal"), _BIRTH, _OVER, int(redelivered), worker, pid,
+            steps("confirm_removal"), _BIRTH, OVER, int(redelivered), worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
         )  # fmt: skip
         code, state, number, *kept = reply
-        checkpoint, owner, tags, holder, restarts, hook = (part.decode() for part in kept)
+        checkpoint, owner, tags, holder, restarts, hook, *newest = (part.decode() for part in kept)
         names = tuple(tag for tag in tags.split("\n") if tag)
-        return Claim(code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook)
+        return Claim(
+            code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook, tuple(newest)
+        )
 
     def finish(
         self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "", *, stubborn: bool = False
@@ -324,7 +330,7 @@ class JobStore:
         reply = run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
-            _BIRTHS, _OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
+            BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
             end.next_start(), int(end.hook), *end.fields(),
         )  # fmt: skip
         return self._verdict(job_id, reply)

@@ -38,6 +38,12 @@ KINDS = {
     "openings": "openings",  # zset: names of locks, by when to look at who waits for them
     "blocked": "blocked:",  # zset: ids of the jobs a block holds back, by queue time
     "blocks": "blocks",  # hash: kind and name of a block -> state, since, until, by, reason as JSON
+    "definition": "definition:",  # hash: a definition
+    "definitions": "definitions",  # zset: ids of all definitions
+    "declared": "declared",  # hash: id -> what code declares of a definition
+    "ticks": "ticks",  # zset: ids of definitions by when their next slot fires; ID~backup, ID~end by when those are due
+    "history": "history",  # stream: executions of definitions
+    "executions": "executions:",  # zset: where the executions of one definition stand in the history, by their end
     "about": "about",  # hash: schema and epoch of the namespace
     "clock": "clock",  # string: what the test build of the scripts takes for the time
     "events": "events:",  # channel: transitions of a job

@@ -32,7 +32,7 @@ def _read(name: str) -> str:
 
 @cache
 def source(name: str, *, test_clock: bool = False, flags: bool = True) -> str:
-    """The whole text of a script: flags, names of keys, rows of the graph, clock, library, its own includes, and itself.
+    """The whole text of a script: flags, keys, rows of the graph, clock, library, its own includes, and itself.
 
     A script that says ``-- flags: allow-oom`` goes on while Redis is full: a job can end, and its worker prove itself
     alive.  Redis knows of flags since 7.0.

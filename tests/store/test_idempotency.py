@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from jobkit.definitions import Definition
 from jobkit.locks import Lock, Rate
 from jobkit.states import Outcome
-from jobkit.store import End, JobStore, Verdict, locks, messages, queries, workers
+from jobkit.store import End, JobStore, Verdict, definitions, locks, messages, queries, workers
+from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
 from tests.store.world import NOW, World, holder, plan
@@ -108,6 +110,58 @@ def opening(world: World) -> None:
     world.advance(1_000)
 
 
+#: A definition with a slot and a backup, and its job.
+DAILY = Definition("daily", "shop.pack", schedules=(60,), backup_every=30, version=1)  # type: ignore[arg-type]
+JOB = DAILY.job_id
+
+
+def define(store: JobStore) -> Any:
+    return definitions.define(store, [Change(replace(DAILY, version=0), NOW, NOW, 30_000)], "client", "op9", 60.0)
+
+
+def defined(world: World) -> None:
+    define(world.store)
+
+
+def daily(**options: Any) -> Any:
+    return plan(JOB, tags=(JOB,), **options)
+
+
+def queue(store: JobStore, within: float = 0.0, op: str = "op8") -> Any:
+    return definitions.queue(store, "daily", JOB, daily(), "client", "why", op, within)
+
+
+def tick(store: JobStore, overlap: str = "skip") -> Any:
+    step = Step(NOW, NOW + 60_000, NOW + 61_000, "fire", overlap, 2)
+    return definitions.tick(store, DAILY, JOB, step, daily(), "beat")
+
+
+def queued(world: World) -> None:
+    defined(world)
+    queue(world.store)
+
+
+def waiting(world: World) -> None:
+    defined(world)
+    queue(world.store, 50.0, "op7")
+
+
+def busy(world: World) -> None:
+    queued(world)
+    world.claim(JOB)
+
+
+def marked(world: World) -> None:
+    busy(world)
+    queue(world.store, 0, "op5")
+
+
+def lost(world: World) -> None:
+    """Nothing has run it for so long that its backup is due."""
+    defined(world)
+    world.advance(30_000)
+
+
 @dataclass(frozen=True)
 class Case:
     """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
@@ -181,6 +235,25 @@ CASES = {
     "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
     "scan": Case("scan", submitted, lambda s: messages.scan(s, 0, 9, 0.0), ""),
     "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),
+    "define": Case("define", nothing, define),
+    "define once more": Case(
+        "define", defined, lambda s: definitions.define(s, [Change(DAILY, "keep", "keep", "keep")], "client", "op6")
+    ),
+    "undefine": Case("undefine", defined, lambda s: definitions.undefine(s, ("daily", 1)), ""),
+    "queue": Case("queue", defined, queue),
+    "queue one that is queued": Case("queue", queued, lambda s: queue(s, 0, "op5"), "joined"),
+    "queue one that runs": Case("queue", busy, lambda s: queue(s, 0, "op5")),
+    "queue one that waits": Case("queue", waiting, queue),
+    "due": Case("due", defined, lambda s: definitions.due(s, 9), "", 0),
+    "tick": Case("tick", defined, tick),
+    "tick while it runs": Case("tick", busy, tick),
+    "tick to run it after": Case("tick", busy, lambda s: tick(s, "buffer")),
+    "tick to run it instead": Case("tick", busy, lambda s: tick(s, "cancel")),
+    "tick that waits": Case("tick", busy, lambda s: tick(s, "wait"), "busy", 0),
+    "insure": Case("insure", lost, lambda s: definitions.insure(s, DAILY, NOW + 30_000, daily(), "beat"), "stale"),
+    "claim of a definition": Case("claim", queued, lambda s: claim(s, job_id=JOB)),
+    "finish of a definition": Case("finish", busy, lambda s: s.finish(JOB, holder(), DONE)),
+    "finish of one that was queued meanwhile": Case("finish", marked, lambda s: s.finish(JOB, holder(), FAILED)),
     "convict": Case("convict", accused, lambda s: messages.convict(s, 1.0, 9), ""),
 }
 

@@ -145,6 +145,8 @@ class World:
                 found[name]["next"] = {**json.loads(found[name].get("next", "{}")), "op": ""}
             elif kind == b"zset":
                 found[name] = self.client.zrange(key, 0, -1, withscores=True)
+            elif kind == b"stream":
+                found[name] = self.client.xrange(key)
             elif kind == b"list":
                 found[name] = self.client.lrange(key, 0, -1)
             else:

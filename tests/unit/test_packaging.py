@@ -32,7 +32,7 @@ LIBRARIES = {
 #: The floors, from the bottom; an import may point sideways or down, never up.
 FLOORS = (
     ("states", "errors"),
-    ("model", "locks", "policy", "stopping", "schedules"),
+    ("model", "locks", "policy", "stopping", "schedules", "definitions"),
     ("store",),
     ("config", "client", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
@@ -41,9 +41,10 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 
 #: Names that applications may rely on.
 PUBLIC = """\
-Backoff BadRecord Category Ending Failure Fenced IllegalTransition InvalidOption Job JobExpired JobKit
-JobNotFound JobUnknown JobkitError Lock LockState LogLine NotSerializable Outcome Page PayloadError
-PayloadTooLarge Policy Progress Rate Run Semaphore State StoreError StoreRefused StoreUnavailable Transition
+Answer Backoff BadRecord Category Definition DefinitionConflict DefinitionUnknown Enabled Ending Failure Fenced
+IllegalTransition InvalidOption Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine
+Misfire NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Run Schedule
+Semaphore State StoreError StoreRefused StoreUnavailable Transition schedule
 """
 
 

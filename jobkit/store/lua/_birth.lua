@@ -16,6 +16,21 @@ local function list(job, owner, tags, at)
   for tag in (tags or ""):gmatch("[^\n]+") do redis.call("ZADD", key("tag", tag), at, job.id) end
 end
 
+-- A new plan makes a new record: of the old one only its past and the fields in `kept` go on.  Needs _bonds.
+local function renew(job, fields, kept, at)
+  local now = given(fields)
+  list(job, now.owner, now.tags, at)
+  add(fields, "submitted", job.submitted or at)
+  if job.bonds then bonds().let_go(job) end
+  job.bonds, job.known = now.bonds, nil
+  if not job.state then return end
+  for _, field in ipairs(kept) do
+    local value = redis.call("HGET", job.key, field)
+    if value then add(fields, field, value) end
+  end
+  wipe(job)
+end
+
 -- Begin the next run of a job, as planned; true if it is ready.  `births` are the rows of one that is ready, has its
 -- start ahead, comes after another job, has no start.  Needs _bonds.
 local function begin(job, plan, births, over, at, op, by, reason, fields)

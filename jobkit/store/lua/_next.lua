@@ -6,6 +6,8 @@ local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   local now = given(plan.fields)
   add(fields, unpack(plan.fields))
   redis.call("HDEL", job.key, "next", "token", "worker", "pid", "start", "after", "started", "progress", "note", "failure")
+  -- What was asked for anew, and is no restart, does not go on where this run stopped.
+  if plan.fresh then redis.call("HDEL", job.key, "checkpoint", "restarts") end
   list(job, now.owner or job.owner, now.tags or job.tags, at)
   if job.bonds or now.bonds then
     local B = bonds()

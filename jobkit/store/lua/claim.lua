@@ -1,11 +1,13 @@
 -- flags: allow-oom
+-- include: _definition
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit
       6 steps of the claim  7 steps of a removal  8 steps of a birth  9 states of an ended or restarted run
       10 "1" if the broker redelivered it  11 worker  12 pid  13 ms it may run, or ""
       14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
-Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}:
+Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
+      has them, its arguments, data and log level as they are now:
       ok | again | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since", "hook"), clock()
@@ -13,8 +15,10 @@ local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", 
 local common = 14 + ARGV[14]
 add(fields, unpack(ARGV, 15, common))
 local function answer(code)
-  return {code, job.state or "", job.run, job.checkpoint or "", job.owner or "", job.tags or "", job.worker or "",
-          job.restarts or "", job.hook or ""}
+  local reply = {code, job.state or "", job.run, job.checkpoint or "", job.owner or "", job.tags or "",
+                 job.worker or "", job.restarts or "", job.hook or ""}
+  if definition_of(id) then add(reply, newest(definition_of(id), at)) end
+  return reply
 end
 
 -- The end of a run is told by one: who asked first, however often he asks.
@@ -43,4 +47,5 @@ redis.call("SADD", key("held", ARGV[11]), id)
 if job.since then redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since) end
 if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
 save(job, at, fields)
+if definition_of(id) then started(definition_of(id), at) end
 return answer("ok")

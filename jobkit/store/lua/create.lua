@@ -20,20 +20,8 @@ if job.state and not replaced and not has(over, job.state) then
   return {"next", job.state, job.run}
 end
 
-local now = given(fields)
-list(job, now.owner, now.tags, at)
-if job.bonds then bonds().let_go(job) end
-job.bonds, job.known = now.bonds, nil
-if job.state then
-  -- A new plan makes a new record: of the old one only its past, its checkpoint and its log go on.
-  for _, field in ipairs({"checkpoint", "log", "followed"}) do
-    local kept = redis.call("HGET", job.key, field)
-    if kept then add(fields, field, kept) end
-  end
-  wipe(job)
-  if replaced then record(job, replaced, at, op .. "r", by, reason) end
-end
-add(fields, "submitted", job.submitted or at)
+renew(job, fields, {"checkpoint", "log", "followed"}, at)
+if replaced then record(job, replaced, at, op .. "r", by, reason) end
 begin(job, plan, births, over, at, op, by, reason, fields)
 if made then made.wake(at, op, by) end
 return {"ok", job.state, job.run}

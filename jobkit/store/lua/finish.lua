@@ -3,6 +3,8 @@
 -- include: _bonds
 -- include: _birth
 -- include: _next
+-- include: _definition
+-- include: _history
 --[[ finish: end a run; store its result, begin its next run if there is one, release who waits for it, tell the waiting.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 token  7 worker, for a dead child's parent
@@ -29,6 +31,7 @@ local targets, blocked = walk(job.state or "", steps)
 if not targets or #targets == 0 then return {"refused", job.state or "", job.run, blocked or "an end"} end
 record(job, targets, at, op, by, reason, born)
 local reply, message = {"ok", job.state, job.run}, ARGV[15]
+if definition_of(id) then conclude(job, definition_of(id), at, fields) end
 if job.worker then redis.call("SREM", key("held", job.worker), id) end
 if message ~= "" then add(fields, "meta", message) end
 if ARGV[20] == "1" then add(fields, "hook", job.run) end

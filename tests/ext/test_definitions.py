@@ -1,0 +1,282 @@
+"""`jobs.definitions` over an app in this process: what is stored, what is queued, what code declares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.schedules import crontab
+
+from jobkit import (
+    DefinitionConflict,
+    DefinitionUnknown,
+    Enabled,
+    InvalidOption,
+    JobKit,
+    Queued,
+    schedule,
+)
+from jobkit.ext import declaring
+from jobkit.ext.beat import BeatOf, Scheduler
+from jobkit.states import FiveState, State
+from jobkit.store import Plan, definitions
+
+UTC = timezone.utc
+
+
+@pytest.fixture
+def nightly(jobs: JobKit, add: Any) -> Any:
+    return jobs.definitions.create("nightly", task=add, schedule=crontab(hour=3, minute=0), data={"a": 1, "b": 2})
+
+
+def test_a_schedule_without_a_zone_is_in_the_apps(app: Celery, jobs: JobKit, add: Any) -> None:
+    app.conf.timezone = "Europe/Berlin"
+    made = jobs.definitions.create(task=add, schedule=[crontab(hour=3, minute=0), schedule(60, timezone="Asia/Tokyo")])
+    assert [one.timezone for one in made.schedules] == ["Europe/Berlin", "Asia/Tokyo"]
+    found = jobs.definitions.get(made.id)
+    assert found == made
+    assert found.status
+    assert found.status.next_at == found.next_fire_times(datetime.now(UTC), 1)[0]
+
+
+def test_of_two_editors_one_gets_both_versions(jobs: JobKit, nightly: Any) -> None:
+    mine = replace(nightly, data={"a": 3, "b": 4})
+    [theirs] = jobs.definitions.update(replace(nightly, priority=3))
+    with pytest.raises(DefinitionConflict, match="made to version 1, it has version 2 now") as error:
+        jobs.definitions.update(mine, replace(nightly, id="other", version=0))
+    assert (error.value.mine, error.value.theirs) == (mine, theirs)
+    assert [one.id for one in jobs.definitions.query()] == ["nightly"]
+    jobs.definitions.update(replace(error.value.theirs, data=mine.data))
+    found = jobs.definitions.get("nightly")
+    assert (found.version, found.priority, found.data) == (3, 3, {"a": 3, "b": 4})
+
+
+def test_an_id_can_be_created_once(jobs: JobKit, add: Any, nightly: Any) -> None:
+    with pytest.raises(DefinitionConflict):
+        jobs.definitions.create("nightly", task=add)
+
+
+def test_what_cannot_be_is_named(jobs: JobKit, add: Any) -> None:
+    for fields in ({"colour": 3}, {"overlap": "perhaps"}, {"data": {"a": object()}}, {"id": "@x"}, {"grace": -1}):
+        with pytest.raises(InvalidOption) as error:
+            jobs.definitions.create(**{"task": add, **fields})
+        assert next(iter(fields)) in str(error.value)
+
+
+def test_definitions_are_found(jobs: JobKit, add: Any, nightly: Any) -> None:
+    jobs.definitions.create("b", task="small.other", name="A Cleanup", owner="alice")
+    jobs.definitions.create("c", task=add, owner="alice")
+    assert [one.id for one in jobs.definitions.query()] == ["b", "c", "nightly"]
+    assert [one.id for one in jobs.definitions.query(name="cleanup")] == ["b"]
+    assert [one.id for one in jobs.definitions.query(owner="alice", task="small.add")] == ["c"]
+    assert [one.id for one in jobs.definitions.query(limit=2)] == ["b", "c"]
+    assert jobs.definitions.delete("b", "nobody") == ["b"]
+
+
+def test_queue_now_says_what_became_of_it(jobs: JobKit, nightly: Any) -> None:
+    assert [answer.verdict for answer in jobs.definitions.queue_now("nightly", "nightly")] == [
+        Queued.QUEUED,
+        Queued.JOINED,
+    ]
+    job = jobs.get("@nightly")
+    assert (job.state, job.task, job.kwargs, job.tags) == (
+        State.QUEUED,
+        "small.add",
+        "{'a': 1, 'b': 2}",
+        ("@nightly",),
+    )
+    assert jobs.app.connection_for_read().default_channel.client.llen("celery") == 1
+    with pytest.raises(DefinitionUnknown):
+        jobs.definitions.queue_now("nobody")
+    jobs.definitions.update(replace(jobs.definitions.get("nightly"), enabled=Enabled.FULLY_DISABLED))
+    [answer] = jobs.definitions.queue_now("nightly")
+    assert (answer.verdict, answer.reason) == (Queued.REFUSED, Enabled.FULLY_DISABLED.value)
+
+
+def test_queue_within(jobs: JobKit, nightly: Any) -> None:
+    within = jobs.definitions.queue_within
+    assert [within("nightly", s).verdict.value for s in (60, 90, 30)] == ["queued", "joined", "advanced"]
+    assert jobs.definitions.get("nightly").status.state is FiveState.SCHEDULED
+    with pytest.raises(InvalidOption):
+        within("nightly", -1)
+
+
+def test_queue_one_time(jobs: JobKit, add: Any) -> None:
+    answer = jobs.definitions.queue_one_time(task=add, data={"a": 1, "b": 1}, keep_days=0)
+    assert answer.verdict is Queued.QUEUED
+    assert jobs.definitions.get(answer.job_id[1:]).status.state is FiveState.QUEUED
+    BeatOf(jobs).run_once()
+    with pytest.raises(DefinitionUnknown):
+        jobs.definitions.get(answer.job_id[1:])
+    assert jobs.get(answer.job_id).state is State.QUEUED
+
+
+def test_pause_and_resume(jobs: JobKit, nightly: Any) -> None:
+    assert jobs.definitions.pause("nightly", "the shop is closed").version == 2
+    status = jobs.definitions.get("nightly").status
+    assert status
+    assert (status.paused, status.next_at, status.state) == ("the shop is closed", None, FiveState.NOT_SCHEDULED)
+    jobs.definitions.resume("nightly")
+    status = jobs.definitions.get("nightly").status
+    assert status
+    assert (status.paused, status.state) == ("", FiveState.SCHEDULED)
+    assert status.next_at
+    assert status.next_at > datetime.now(UTC)
+
+
+def test_a_log_level_for_a_while(jobs: JobKit, nightly: Any) -> None:
+    jobs.definitions.set_log_level("nightly", "debug", for_=timedelta(hours=1))
+    jobs.definitions.set_log_level("nightly", "WARNING", for_=3600)
+    assert jobs.definitions.get("nightly").log_level == "WARNING"
+    jobs.definitions.set_log_level("nightly", "ERROR", for_=0)
+    assert jobs.definitions.get("nightly").log_level == "INFO"
+    with pytest.raises(InvalidOption):
+        jobs.definitions.set_log_level("nightly", "LOUD")
+
+
+def test_a_backfill_runs_each_slot_of_a_period_once_and_in_order(jobs: JobKit, nightly: Any) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    filled = jobs.definitions.backfill("nightly", start, start + timedelta(days=3))
+    assert [jobs.get(job).state.value for job in filled] == ["QUEUED", *2 * ["WAITING_FOR_PREDECESSOR"]]
+    assert jobs.definitions.backfill("nightly", start, start + timedelta(days=3)) == filled
+    assert {jobs.get(job).run for job in filled} == {1}
+
+
+def test_the_asynchronous_twins(jobs: JobKit, nightly: Any) -> None:
+    async def use() -> Any:
+        [answer] = await jobs.definitions.aqueue_now("nightly")
+        return answer.verdict, (await jobs.definitions.aget("nightly")).version
+
+    assert asyncio.run(use()) == (Queued.QUEUED, 1)
+
+
+# -- what code declares ------------------------------------------------------------------------------------------------
+
+
+def test_what_code_declares_is_stored_and_never_over_an_operators_change(jobs: JobKit, add: Any) -> None:
+    jobs.define("sync", task=add, schedule=60, priority=3, name="Sync")
+    for _ in range(2):
+        jobs.prepare()
+    assert jobs.definitions.get("sync").version == 1
+    jobs.definitions.change("sync", lambda one: replace(one, priority=7))
+    jobs.define("sync", task=add, schedule=90, priority=5, name="Sync")
+    jobs.prepare()
+    found = jobs.definitions.get("sync")
+    assert (found.priority, found.schedules) == (7, (schedule(90),))
+    jobs.definitions.delete("sync")
+    jobs.prepare()
+    assert list(jobs.definitions.query()) == []
+
+
+def test_a_definition_that_was_made_by_hand_is_not_declared_over(jobs: JobKit, add: Any, nightly: Any) -> None:
+    jobs.define("nightly", task=add, name="Other")
+    jobs.prepare()
+    assert jobs.definitions.get("nightly").name == ""
+
+
+def points(monkeypatch: pytest.MonkeyPatch, loaded: Callable[..., object]) -> None:
+    class Point(EntryPoint):
+        def load(self) -> Any:
+            return loaded
+
+    monkeypatch.setattr(declaring, "entry_points", lambda group: [Point("mail", "mail.jobs:install", group)])
+
+
+def test_plug_ins_are_found_by_their_entry_point(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
+    def install(jobs: JobKit) -> None:
+        @jobs.app.task(name="mail.send", shared=False)
+        def send() -> None:
+            """Nothing."""
+
+        jobs.define("mail", task=send)
+
+    points(monkeypatch, install)
+    jobs = JobKit(app)
+    app.finalize()
+    assert "mail.send" in app.tasks
+    assert list(jobs.declared) == ["mail"]
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_named_and_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    points(monkeypatch, lambda jobs: 1 / 0)
+    JobKit(app)
+    app.finalize()
+    assert "the plug-in mail = mail.jobs:install (entry point jobkit.jobs) cannot be loaded" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+# -- beat --------------------------------------------------------------------------------------------------------------
+
+
+def test_existing_beat_entries_keep_working(app: Celery, jobs: JobKit, add: Any) -> None:
+    options = {"queue": "slow", "headers": {"x": 1}}
+    entry = {"task": "small.add", "schedule": 0.1, "args": (1, 2), "options": options}
+    app.conf.beat_schedule = {"sum up": entry, "old": {**entry, "schedule": crontab(minute=0)}}
+    assert Scheduler(app, lazy=True).tick() <= 1
+    found = jobs.definitions.get("beat:small:sum_up")
+    assert (found.name, found.task) == ("sum up", "small.add")
+    beat = BeatOf(jobs)
+    while not (jobs_ := jobs.query(tag=f"@{found.id}").jobs):
+        beat.run_once()
+    assert (jobs_[0].queue, jobs_[0].args) == ("slow", "[1, 2]")
+    [message] = app.connection_for_read().default_channel.client.lrange("slow", 0, 0)
+    assert b"celery_beat_task" in message
+    claim = jobs.store.claim(jobs_[0].id, 1, "t", "w|b", 1, redelivered=False, plan=Plan(jobs_[0].id, "small.add", ""))
+    assert claim.newest[:2] == ("", "")
+    del app.conf.beat_schedule["old"]
+    BeatOf(jobs).run_once()
+    assert [one.id for one in jobs.definitions.query()] == ["beat:small:sum_up"]
+
+
+def test_a_beat_entry_whose_schedule_is_of_its_own_kind_is_named(app: Celery, jobs: JobKit, add: Any) -> None:
+    class Odd(crontab):
+        pass
+
+    app.conf.beat_schedule = {"odd": {"task": "small.add", "schedule": Odd()}}
+    with pytest.raises(InvalidOption, match=r"beat_schedule\['odd'\]"):
+        BeatOf(jobs).run_once()
+
+
+def test_what_cannot_be_made_does_not_hold_up_the_others(
+    jobs: JobKit, add: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    past = datetime.now(UTC) + timedelta(seconds=0.2)
+    jobs.definitions.create("bad", task=add, schedule=past, data={"no": "such argument"})
+    jobs.definitions.create("good", task=add, schedule=past, data={"a": 1, "b": 1})
+    beat = BeatOf(jobs)
+    while beat.run_once() is not None:
+        pass
+    assert "bad cannot be run" in caplog.text
+    assert jobs.get("@good").state is State.QUEUED
+    assert jobs.definitions.get("bad").status.missed == 1
+
+
+def test_a_beat_without_redis_says_so_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    app = Celery("nowhere", broker="redis://localhost:1/0", backend="redis://localhost:1/0")
+    JobKit(app, patience=0)
+    scheduler = Scheduler(app, lazy=True)
+    assert [scheduler.tick(), scheduler.tick()] == [1.0, 1.0]
+    assert caplog.text.count("nothing fires until this works again") == 1
+
+
+def test_a_tick_is_one_round_trip_when_nothing_is_due(jobs: JobKit, nightly: Any) -> None:
+    beat = BeatOf(jobs)
+    beat.run_once()
+    before = jobs.store.client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
+    others = jobs.store.client.info("stats")["total_commands_processed"]
+    for _ in range(5):
+        beat.run_once()
+    calls = jobs.store.client.info("commandstats")["cmdstat_evalsha"]["calls"] - before
+    sent = jobs.store.client.info("stats")["total_commands_processed"] - others
+    assert calls == 5
+    # Each script counts its own three commands; and the two questions asked here.
+    assert sent <= 5 * 4 + 3
+    assert definitions.due(jobs.store, 1)[2] == []
