@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types docs docs-check bench parts clean
+.PHONY: help demo test lint format types docs docs-check bench chaos parts clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -45,6 +45,9 @@ docs-check: $(VENV)/.test
 
 bench: $(VENV)/.test ## compare with plain Celery, side by side
 	$(RUN) benchmarks
+
+chaos: $(VENV)/.test ## kill, freeze and stop workers and the Redis under 5,000 jobs, and judge what came of them (CHAOS="…" are its options)
+	$(RUN) tests.chaos $(CHAOS)
 
 parts:
 	@.ci/parts

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -227,20 +228,28 @@ class RunningJob:
         return f"<RunningJob {self.task}[{self.id}] run {self.run}>"
 
 
-#: The runs this process is executing, by job id.
+#: The runs this process is executing, by job id: the one that began last, where a run that was lost goes on beside it.
 runs: dict[str, RunningJob] = {}
 _changing = threading.Lock()
+#: The run that this thread, or greenlet, is executing.
+_mine: ContextVar[RunningJob | None] = ContextVar("jobkit_run", default=None)
+
+
+def find(job_id: str | None) -> RunningJob | None:
+    """The run of that id in this process: that of the thread that asks, if it executes one."""
+    mine = _mine.get()
+    return mine if mine and mine.id == job_id else runs.get(job_id or "")
 
 
 def current(job_id: str | None, task: str) -> RunningJob:
     """The run of that id in this process, or one without a record for a task called as a plain function."""
-    found = runs.get(job_id or "")
-    return found or RunningJob(job_id or "", task, _Nowhere(), Settled(1, "", ""))
+    return find(job_id) or RunningJob(job_id or "", task, _Nowhere(), Settled(1, "", ""))
 
 
 def begin(job_id: str, task: str, store: JobStore, holder: Settled, claim: Claim) -> RunningJob:
     """Remember a claimed run for as long as this process executes it."""
     job = RunningJob(job_id, task, store, holder, claim)
+    _mine.set(job)
     with _changing:
         runs[job_id] = job
     return job
@@ -248,6 +257,7 @@ def begin(job_id: str, task: str, store: JobStore, holder: Settled, claim: Claim
 
 def leave(job: RunningJob) -> None:
     """Forget a run that is over; the next one of its job may have begun here meanwhile, in another thread."""
+    _mine.set(None)
     with _changing:
         if runs.get(job.id) is job:
             del runs[job.id]

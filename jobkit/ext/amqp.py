@@ -17,7 +17,7 @@ from jobkit.errors import StoreUnavailable
 from jobkit.ext import messages
 from jobkit.locks import Lock, checked
 from jobkit.policy import Policy
-from jobkit.running import runs
+from jobkit.running import find
 from jobkit.states import State
 from jobkit.store import Plan
 from jobkit.store.jobs import operation
@@ -111,9 +111,8 @@ class Recorder:
             return wish.record(plan)
         try:
             # Its own next run is all that a running job has: it is waited for as its end would be.
-            own = plan.id in runs
             verdict = self._app.jobkit.store.create(
-                plan, wire["headers"].get("origin") or "client", op=self._op, stubborn=own
+                plan, wire["headers"].get("origin") or "client", op=self._op, stubborn=bool(plan.token)
             )
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
@@ -133,7 +132,7 @@ class Recorder:
 
     def _plan(self, body: Any, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
         headers = dict(options["headers"])
-        running = runs.get(current_task.request.id) if current_task else None
+        running = find(current_task.request.id) if current_task else None
         # What a running job sends inherits its owner; its own next run (a retry, a replacement) keeps all it has.
         again = bool(running and running.id == headers["id"])
         wish = _wish.get() or (Wish(running.owner) if running and not again else Wish())
@@ -154,6 +153,7 @@ class Recorder:
             owner=wish.owner,
             tags=wish.tags,
             locks=locks,
+            token=running.holder.token if running and again and not running.ended else "",
             facts=facts(headers, self._queue, options.get("priority")),
         )
         return plan, wire

@@ -12,7 +12,7 @@ from kombu.utils.encoding import bytes_to_str
 
 from jobkit.errors import Fenced, JobUnknown
 from jobkit.ext import ends, restarts
-from jobkit.running import runs
+from jobkit.running import find
 from jobkit.states import State
 from jobkit.store import End, queries
 from jobkit.store.jobs import celery_status
@@ -72,7 +72,7 @@ class Recording(_Base):
         state: str = celery_states.SUCCESS,
     ) -> None:
         """A task ended well: recorded also where its result is ignored."""
-        job = runs.get(task_id)
+        job = find(task_id)
         if job and job.stop_reason:
             return  # it was told to end: the claim around its tracer records how
         stored = store_result and not (request and request.ignore_result)
@@ -105,7 +105,7 @@ class Recording(_Base):
         super().mark_as_retry(task_id, exc, traceback, request, store_result, **rest)
 
     def _run_again(self, task_id: str, exc: Any, traceback: Any, request: Any) -> bool:
-        job, task = runs.get(task_id), self.app.tasks.get(getattr(request, "task", None))
+        job, task = find(task_id), self.app.tasks.get(getattr(request, "task", None))
         verbs, outcome, cause = ends.kind_of(exc)
         if task is None or _is_eager(request) or not (job or cause == "abort"):
             return False
@@ -125,8 +125,8 @@ class Recording(_Base):
         return self.encode({**meta, "task_id": bytes_to_str(task_id)})
 
     def _begin_end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, stored: bool) -> None:
-        if task_id in runs:
-            runs[task_id].ending = True
+        if running := find(task_id):
+            running.ending = True
         if not stored and not _is_eager(request):
             self._end(task_id, result, state, traceback, request, "")
 
@@ -148,7 +148,8 @@ class Recording(_Base):
 
     def _is_a_note(self, task_id: str) -> bool:
         # update_state(state="FAILURE") inside a body that goes on: nobody has said that the run ends.
-        return task_id in runs and not runs[task_id].ending
+        running = find(task_id)
+        return running is not None and not running.ending
 
     def _note(self, task_id: str, request: Any, payload: Any) -> None:
         holder = ends.holder_of(task_id, request)
@@ -158,7 +159,7 @@ class Recording(_Base):
             ends.log.warning("the state a task gave itself was refused and dropped: %s", exc)
 
     def _end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, payload: Any) -> None:
-        running, name = runs.get(task_id), getattr(request, "task", None) or ""
+        running, name = find(task_id), getattr(request, "task", None) or ""
         end = ends.end_of(state, result, traceback, running, self.jobs.keep(state), payload)
         if _is_eager(request):
             end = replace(end, born=(*ends.STARTED, *end.verbs))

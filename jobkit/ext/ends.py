@@ -14,7 +14,7 @@ from celery.exceptions import Retry
 from jobkit.errors import Fenced, IllegalTransition, JobUnknown
 from jobkit.ext import identity, messages
 from jobkit.model import Ending, Failure
-from jobkit.running import RunningJob, runs
+from jobkit.running import RunningJob, find
 from jobkit.states import Outcome, State
 from jobkit.store import End, Settled
 from jobkit.store.jobs import plain
@@ -78,8 +78,8 @@ def kind_of(cause: Any) -> tuple[tuple[str, ...], Outcome, str]:
 
 def holder_of(job_id: str, request: Any) -> Settled:
     """Who writes: this process's own run, or the worker for a child of its that died, or the manager."""
-    if job_id in runs:
-        return runs[job_id].holder
+    if running := find(job_id):
+        return running.holder
     headers = request if isinstance(request, dict) else getattr(request, "__dict__", {})
     run = headers.get(messages.RUN_HEADER)
     return Settled(run, "", identity.worker())
@@ -91,9 +91,9 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     A run that belongs to somebody else by now, or has ended already, keeps what is recorded: this result is dropped.
     That is said loudly by the process that ran it; a worker's main process often hears of one end twice.
     """
-    running = runs.get(job_id)
-    if running is None and getattr(task, "on_finished", None):
-        end = replace(end, hook=True)
+    running = find(job_id)
+    if getattr(task, "on_finished", None):
+        end = replace(end, hook=running is None, here=running is not None)
     try:
         verdict = jobs.store.finish(job_id, holder, end, reason, stubborn=running is not None and identity.in_worker())
     except (Fenced, IllegalTransition, JobUnknown) as exc:
@@ -104,7 +104,7 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
         running.ended = True
     if verdict:
         jobs.publish(verdict)
-    if verdict and verdict.code == "ok" and running:
+    if verdict and verdict.code == "ok" and end.here and running and jobs.store.tell(job_id, verdict.run, end):
         tell(task, running, Ending(State(verdict.state), verdict.run, end.outcome, end.note, end.failure))
     return verdict is not None
 

@@ -69,11 +69,11 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
 def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
     jobs: JobKit = task.app.jobkit
     holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
+    if claim.hook:
+        _tell_of(jobs, task, uuid, int(claim.hook), claim)
     if claim.code == "removing":
         context = Context(request, args=args, kwargs=kwargs, called_directly=False)
         return _remove(jobs, task, uuid, claim, context)
-    if claim.hook:
-        _tell_of(jobs, task, uuid, int(claim.hook), claim)
     if claim.code == "hook":
         return _dropped()
     if claim.code not in ("ok", "again"):

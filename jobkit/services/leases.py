@@ -48,7 +48,8 @@ class Heartbeat:
         if self._mine:
             self._judge(at - self._redis, mine - self._mine, held)
         else:
-            self._trusted = mine + self.lease
+            # Whoever is alive renews at least twice in a lease: until then he may be late, by a jump of Redis's clock.
+            self._trusted = mine + self.lease / 2
         self._redis, self._mine = at, mine
 
     def _judge(self, theirs: float, mine: float, held: bool) -> None:
@@ -63,7 +64,7 @@ class Heartbeat:
 
     @property
     def may_judge(self) -> bool:
-        """Has this worker seen a whole lease of time go by in order?"""
+        """Has this worker seen enough time go by in order: half a lease when it begins, a whole one after trouble?"""
         now = time.monotonic()
         return self._mine > 0 and now >= self._trusted and now - self._mine < self.lease / 2
 

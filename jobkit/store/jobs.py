@@ -78,7 +78,8 @@ class Plan:
     """A job as it is submitted.
 
     `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
-    the job it comes after; `suspended` leaves it without a start; `locks` are what it has to hold while it is at work.
+    the job it comes after; `suspended` leaves it without a start; `token` is the claim of the run that plans its own
+    next one: it is fenced; `locks` are what it has to hold while it is at work.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Plan:
     start: int | None = None
     after: str = ""
     suspended: bool = False
+    token: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()
     locks: tuple[Lock, ...] = ()
@@ -107,7 +109,7 @@ class End:
     `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
     clients read; `keep` milliseconds of retention; `again` has it run once more with what it has,
     after so many seconds; `paused` leaves that run without a start;
-    `hook` has the job told of it by whoever the queue brings it to.
+    `hook` has the job told of it by whoever the queue brings it to; `here`, by who ends it, unless it dies before.
     """
 
     verbs: tuple[str, ...]
@@ -120,6 +122,7 @@ class End:
     again: float | None = None
     paused: bool = False
     hook: bool = False
+    here: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> list[str]:
@@ -137,7 +140,15 @@ class End:
 
     def dropped(self) -> str:
         """The fields nobody needs after it, and those that are about another run."""
-        return "token,next,logged,note,failure" + (",message" if self.outcome is Outcome.SUCCEEDED else "")
+        return "token,next,logged,note,failure" + ("" if self.hook or self.here else self.spent())
+
+    def spent(self) -> str:
+        """What nobody needs of a job that ended well, once it was told so."""
+        return ",message" if self.outcome is Outcome.SUCCEEDED else ""
+
+    def telling(self) -> int:
+        """Who tells the job: 0 nobody, 1 the queue's choice, 2 who ends it."""
+        return 2 if self.here else int(self.hook)
 
 
 def operation() -> str:
@@ -205,7 +216,8 @@ class JobStore:
 
         Parameters: `stubborn` tries on for an hour while Redis cannot take it: the next run of one that runs.
         Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobUnknown` for a
-        predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one.
+        predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one, `Fenced`
+        where a run that has another owner by now plans its next one.
         """
         checked_id(plan.id)
         if plan.after == plan.id:
@@ -215,7 +227,7 @@ class JobStore:
         run = partial(self._report, f"the next run of job {plan.id}") if stubborn else self.run
         reply = run(
             "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
-            int(plan.suspended), BIRTHS, steps("replace"), OVER, *plan.fields(),
+            int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *plan.fields(),
         )  # fmt: skip
         if reply[0] == b"missing":
             raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
@@ -331,9 +343,14 @@ class JobStore:
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
             BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
-            end.next_start(), int(end.hook), *end.fields(),
+            end.next_start(), end.telling(), *end.fields(),
         )  # fmt: skip
         return self._verdict(job_id, reply)
+
+    def tell(self, job_id: str, run: int, end: End, token: str = "") -> bool:
+        """May the caller tell the job that this run has ended?  One may, however many ask, and whoever dies."""
+        reply = self.run("tell", job_id, run, token or operation(), OVER, end.spent())
+        return self._verdict(job_id, reply, strict=False).code in ("ok", "again")
 
     def write(
         self, job_id: str, holder: Settled, fields: Mapping[str, str | bytes], announce: str | bytes = ""

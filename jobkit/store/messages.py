@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jobkit.states import State
+from jobkit.states import Category, State, states
 from jobkit.store.jobs import JobStore
+
+#: The states of a run that needs its message: to start, or to be removed.
+READY = states(Category.WAITING_TO_RUN)
 
 
 class Waiting(NamedTuple):
-    """A queued job, its queue, and whether one that was queued after it has started."""
+    """A job whose message is out, its queue, and whether one that was queued after it has started."""
 
     id: str
     queue: str
     overtaken: bool
 
 
-def scan(store: JobStore, rank: int, most: int, age: float) -> tuple[int, list[Waiting]]:
-    """Queued jobs, oldest first, that are at least `age` seconds old; and the rank to go on from, 0 at the end."""
-    following, *rest = store.run("scan", State.QUEUED.value, rank, most, int(age * 1000))
+def scan(store: JobStore, state: State, rank: int, most: int, age: float) -> tuple[int, list[Waiting]]:
+    """Jobs in one of the states that need a message, oldest first, at least `age` seconds in it; and the rank to go on
+    from, 0 at the end."""
+    following, *rest = store.run("scan", state.value, rank, most, int(age * 1000))
     parts = iter(rest)
     rows = zip(parts, parts, parts, strict=True)
     return int(following), [Waiting(job_id.decode(), queue.decode(), bool(over)) for job_id, queue, over in rows]
@@ -44,4 +48,4 @@ def acquit(store: JobStore, job_ids: Sequence[str]) -> None:
 
 def convict(store: JobStore, trial: float, most: int) -> list[str]:
     """Nobody has said in `trial` seconds that he has these messages: they will be published again; their jobs."""
-    return [job_id.decode() for job_id in store.run("convict", State.QUEUED.value, int(trial * 1000), most)]
+    return [job_id.decode() for job_id in store.run("convict", ",".join(READY), int(trial * 1000), most)]

@@ -9,6 +9,7 @@ from jobkit.states import VERBS, Category, State, states
 from jobkit.store.keys import KINDS
 
 if TYPE_CHECKING:
+    from jobkit.store import JobStore
     from tests.store.world import World
 
 EDGES = {(source, verb.target) for verb in VERBS.values() for source in verb.sources}
@@ -28,7 +29,7 @@ def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
 class Check:
     """One look at the whole keyspace."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World | JobStore) -> None:
         self.world, self.keys, self.client = world, world.keys, world.client
         self.indexes: dict[tuple[str, str], dict[str, float]] = {}
         self.jobs: dict[str, dict[str, str]] = {}

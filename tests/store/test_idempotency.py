@@ -10,7 +10,7 @@ import pytest
 
 from jobkit.definitions import Definition
 from jobkit.locks import Lock, Rate
-from jobkit.states import Outcome
+from jobkit.states import Outcome, State
 from jobkit.store import End, JobStore, Verdict, definitions, locks, messages, queries, workers
 from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
@@ -18,6 +18,7 @@ from tests.store.proxy import proxied
 from tests.store.world import NOW, World, holder, plan
 
 DONE = End(("finish",), Outcome.SUCCEEDED, "well done", meta='{"status": "SUCCESS"}')
+HERE = End(("finish",), Outcome.SUCCEEDED, here=True)
 FAILED = End(("fail",), Outcome.FAILED, "no luck")
 Act = Callable[[JobStore], Any]
 Setup = Callable[[World], Any]
@@ -41,6 +42,12 @@ def retrying(world: World) -> None:
     running(world)
     world.submit(facts={"retries": 1})
     world.submit("behind", after="j")
+
+
+def untold(world: World) -> None:
+    """A run has ended, and its job was not told so yet."""
+    running(world)
+    world.store.finish("j", holder(), HERE)
 
 
 def ended(world: World) -> None:
@@ -181,6 +188,8 @@ CASES = {
     "create, behind another": Case("create", submitted, lambda s: s.create(plan("k", after="j"), "client")),
     "create, in place of one": Case("create", submitted, lambda s: s.create(plan(), "client")),
     "create, as the next run": Case("create", running, lambda s: s.create(plan(), "client"), "next"),
+    "create, by the run itself": Case("create", running, lambda s: s.create(plan(token="tok1"), "w1"), "next"),
+    "tell": Case("tell", untold, lambda s: s.tell("j", 1, HERE, "teller")),
     "create, after the end": Case("create", ended, lambda s: s.create(plan(), "client")),
     "create, with a lock": Case("create", nothing, lambda s: s.create(plan(locks=(Lock("a"),)), "client")),
     "create, behind a lock": Case("create", locked, lambda s: s.create(plan("m", locks=(Lock("b"),)), "client")),
@@ -233,7 +242,7 @@ CASES = {
     "rescue": Case("rescue", abandoned, lambda s: workers.rescue(s, "w2@host|boot2", 9), "j"),
     "rebase": Case("rebase", abandoned, lambda s: workers.rebase(s, 10), "", 0),
     "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
-    "scan": Case("scan", submitted, lambda s: messages.scan(s, 0, 9, 0.0), ""),
+    "scan": Case("scan", submitted, lambda s: messages.scan(s, State.QUEUED, 0, 9, 0.0), ""),
     "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),
     "define": Case("define", nothing, define),
     "define once more": Case(

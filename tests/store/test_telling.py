@@ -63,3 +63,52 @@ def test_a_run_that_ended_by_itself_is_told_by_itself(world: World) -> None:
     assert world.store.finish("j", holder(), End(("fail",), Outcome.FAILED)).publish == ()
     assert world.claim(token="late").code == "refused"
     assert "hook" not in world.record()
+
+
+HERE = End(("finish",), Outcome.SUCCEEDED, here=True)
+
+
+def ended_here(world: World) -> None:
+    """A run that ended, and whose process tells its job so itself."""
+    world.submit()
+    world.claim()
+    assert world.store.finish("j", holder(), HERE).publish == ()
+
+
+def test_who_ends_it_tells_it_once(world: World) -> None:
+    ended_here(world)
+    assert world.store.tell("j", 1, HERE, "first")
+    assert world.store.tell("j", 1, HERE, "first")  # the answer was lost
+    assert not world.store.tell("j", 1, HERE, "second")
+    assert not world.store.tell("j", 2, HERE, "first")
+    assert "message" not in world.record()
+    assert world.holds("outbox") == set()
+    assert world.claim(token="late").hook == ""
+    world.check()
+
+
+def test_if_who_ended_it_dies_the_queue_brings_it_to_another(world: World) -> None:
+    ended_here(world)
+    world.advance(5_000)
+    assert world.store.take("keeper")[1] == [("j", 1, MESSAGE)]
+    assert world.claim(token="other").code == "hook"
+    assert not world.store.tell("j", 1, HERE, "first")
+    world.check()
+
+
+def test_the_next_run_or_who_ended_the_one_before_tells_it(world: World) -> None:
+    world.submit()
+    world.claim()
+    world.store.finish("j", holder(), End(("fail",), Outcome.FAILED, again=0.0, here=True))
+    assert world.store.tell("j", 1, HERE, "first")
+    claim = world.claim(run=2, token="next")
+    assert (claim.code, claim.hook) == ("ok", "")
+    world.check()
+
+
+def test_what_was_not_told_is_told_after_a_new_submission(world: World) -> None:
+    ended_here(world)
+    world.submit()
+    claim = world.claim(run=2, token="next")
+    assert (claim.code, claim.hook) == ("ok", "1")
+    world.check()

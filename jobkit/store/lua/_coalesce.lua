@@ -12,7 +12,7 @@ local function live(job, t) return job.state and not has(t.over, job.state) end
 
 -- Begin a run, as planned, and owe its message.
 local function launch(job, plan, t, at, op, by, reason, fields)
-  renew(job, fields, {"log", "followed"}, at)
+  renew(job, fields, {"log", "followed", "hook"}, at)
   local ready = begin(job, plan, t.births, t.over, at, op, by, reason, fields)
   if made then made.wake(at, op, by) end
   if not ready then return {"queued", job.state, job.run} end

@@ -5,14 +5,16 @@
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 start, ms or ""  6 predecessor's id or ""  7 "1" to wait without a start
       8 steps of the births: ready; later; behind another; without a start  9 steps of "replace"
-      10 states of an ended or restarted run  11.. fields and values
-Returns {code, state, run}: ok | again | next (it runs: kept as its next run) | missing (no such predecessor) ]]
-local id, op, by, reason, start, after, idle, births, replace, over = unpack(ARGV, 1, 10)
+      10 states of an ended or restarted run  11 token of the run that plans its own next one, or ""
+      12.. fields and values
+Returns {code, state, run}: ok | again | fenced | next (it runs: kept as its next run) | missing (no such predecessor) ]]
+local id, op, by, reason, start, after, idle, births, replace, over, token = unpack(ARGV, 1, 11)
 local job, at = load(id), clock()
 if seen(job, op) then return {"again", job.state, job.run} end
+if token ~= "" and token ~= job.token then return {"fenced", job.state or "", job.run} end
 if after ~= "" and redis.call("EXISTS", key("job", after)) == 0 then return {"missing", after, 0} end
 
-local plan, fields = {op = op, start = start, after = after, idle = idle}, {unpack(ARGV, 11)}
+local plan, fields = {op = op, start = start, after = after, idle = idle}, {unpack(ARGV, 12)}
 local replaced = job.state and walk(job.state, replace)
 if job.state and not replaced and not has(over, job.state) then
   plan.fields = fields
@@ -20,7 +22,7 @@ if job.state and not replaced and not has(over, job.state) then
   return {"next", job.state, job.run}
 end
 
-renew(job, fields, {"checkpoint", "log", "followed"}, at)
+renew(job, fields, {"checkpoint", "log", "followed", "hook"}, at)
 if replaced then record(job, replaced, at, op .. "r", by, reason) end
 begin(job, plan, births, over, at, op, by, reason, fields)
 if made then made.wake(at, op, by) end

@@ -13,7 +13,7 @@ ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 tok
       13 steps of a release now  14 later  15 message for Celery's clients, or ""  16 ms to keep the ended job
       17 fields to drop, comma separated  18 ms until somebody else may publish what is owed
       19 ms until it is to run again with what it has, "never" without a start, "" if it is not
-      20 "1" if the job is still to be told of its end  21.. fields and values
+      20 "1" if the job is still to be told of its end, "2" if who ends it does so now  21.. fields and values
 Returns {code, state and number of the ended run, id, run and message of each job to publish…}:
       ok | again | refused | fenced | missing ]]
 local id, op, by, reason, run = unpack(ARGV, 1, 5)
@@ -34,7 +34,7 @@ local reply, message = {"ok", job.state, job.run}, ARGV[15]
 if definition_of(id) then conclude(job, definition_of(id), at, fields) end
 if job.worker then redis.call("SREM", key("held", job.worker), id) end
 if message ~= "" then add(fields, "meta", message) end
-if ARGV[20] == "1" then add(fields, "hook", job.run) end
+if ARGV[20] ~= "0" then add(fields, "hook", job.run) end
 
 -- Without a message there is nothing to run it again with.
 if ARGV[19] ~= "" and message_of(job) and not job.next then
@@ -59,10 +59,10 @@ else
   end
   redis.call("ZADD", key("ended"), at + ARGV[16], id)
   redis.call("PEXPIRE", job.key, ARGV[16] + 60000)
-  if ARGV[20] == "1" and message_of(job) then
-    -- The queue brings it to a worker that can tell it, like a removal.
+  if ARGV[20] ~= "0" and message_of(job) then
+    -- The queue brings it to a worker that can tell it, like a removal; at once, or if who ends it dies before.
     owe(job, at, ARGV[18])
-    add(reply, id, job.run, message_of(job))
+    if ARGV[20] == "1" then add(reply, id, job.run, message_of(job)) end
   end
   if job.bonds then
     bonds().reply = reply

@@ -1,6 +1,6 @@
---[[ scan: look at queued jobs, oldest first, for those that were overtaken: who was queued after them has started.
+--[[ scan: look at jobs whose message is out, oldest first, for those that were overtaken: who came after them has started.
 KEYS  1 base of the namespace
-ARGV  1 state of a queued job  2 rank to go on from  3 how many  4 ms in which nothing is looked for yet
+ARGV  1 their state  2 rank to go on from  3 how many  4 ms in which nothing is looked for yet
 Returns {rank to go on from, 0 at the end, then of each that is old enough: id, queue, "1" if it was overtaken, …} ]]
 local state, from, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local entries = redis.call("ZRANGE", key("state", state), from, from + most - 1, "WITHSCORES")
