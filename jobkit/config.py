@@ -27,6 +27,8 @@ class Settings:
     * `lease`: seconds without a proof of life until a worker's runs are taken over.
     * `renew`: seconds between two proofs of life, at most half the lease.
     * `beat_in_worker`: fire what is due in every worker too, as `celery beat -S jobkit` does.
+    * `history_days`: days executions of definitions are kept [TFS: 31], and `history_bytes`, how many bytes of them.
+    * `archive_backend`: URL of a database, as SQLAlchemy takes it, where workers keep them for good; "" for none.
     * `max_rescues`: how often a task that may run twice (`acks_late`, …) is run again because its worker vanished.
     """
 
@@ -41,6 +43,9 @@ class Settings:
     renew: float = 3.0
     max_rescues: int = 3
     beat_in_worker: bool = False
+    history_days: float = 31.0
+    history_bytes: int = 64 * 1024 * 1024
+    archive_backend: str = ""
 
 
 def _seconds(value: Any) -> bool:
@@ -57,6 +62,9 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "lease": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "renew": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "history_days": (lambda value: _seconds(value) and value > 0, "a number of days above 0"),
+    "history_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
+    "archive_backend": (lambda value: isinstance(value, str), "a URL of SQLAlchemy"),
     "beat_in_worker": (lambda value: isinstance(value, bool), "True or False"),
     "max_rescues": (lambda value: isinstance(value, int) and value >= 0, "a number, 0 or more"),
 }

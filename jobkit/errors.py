@@ -19,6 +19,7 @@
     │   ├── StoreRefused         wrong password, missing right, read-only, out of memory
     │   ├── SchemaMismatch       the data was written by another major version
     │   └── BadRecord            a record that cannot be read
+    ├── ArchiveError             the database of the archive did not do as told
     └── EmbeddedServerError      the private Redis cannot be started
 
 The docstring of each class is its message; the facts are attributes.
@@ -165,6 +166,12 @@ class BadRecord(JobkitError):
     job_id: str
     field: str
     value: str
+
+
+class ArchiveError(JobkitError):
+    """the archive of executions did not do as told: {reason}"""
+
+    reason: str
 
 
 class EmbeddedServerError(JobkitError):

@@ -181,6 +181,28 @@ class LockState:
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a definition that is over: kept for 31 days, also when its job and its definition are long gone.
+
+    `source` is what asked for it, `agent` the worker that ran it; `place` orders executions, and is theirs alone.
+    """
+
+    place: str
+    definition: str
+    job_id: str
+    run: int
+    task: str
+    source: str
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime
+    state: State
+    outcome: Outcome | None
+    message: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a query, newest first; `cursor` continues it, None when it is complete.
 

@@ -24,7 +24,7 @@ from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.locks import Lock, checked
-from jobkit.store import JobStore, Verdict
+from jobkit.store import JobStore, Verdict, history
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -155,6 +155,7 @@ class JobKit(Client, AsyncClient):
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
         self.store.check_schema()
+        history.keep(self.store, self.settings.history_days * 86_400, self.settings.history_bytes)
         declaring.reconcile(self)
 
     def close(self) -> None:

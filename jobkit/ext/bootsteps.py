@@ -23,6 +23,7 @@ from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
 from jobkit.services.strays import Strays
+from jobkit.services.trimming import Trimming
 from jobkit.store import JobStore
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class Keeper(bootsteps.StartStopStep):
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
             "retention": partial(retention.run_once, store),
+            "history": Trimming(store).run_once,
         }
+        if jobs.definitions.archive:
+            duties["archive"] = partial(jobs.definitions.archive.run_once, store)
         if settings.beat_in_worker:
             from jobkit.ext.beat import BeatOf
 

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jobkit.definitions import CONFIGURED, Answer, Definition, Queued
-from jobkit.errors import DefinitionConflict, DefinitionUnknown, InvalidOption
+from jobkit.errors import DefinitionConflict, DefinitionUnknown, InvalidOption, nearest
 from jobkit.ext import sending
 from jobkit.ext.ids import uuid7
+from jobkit.model import Execution
 from jobkit.schedules import next_slot, schedule
-from jobkit.store import Verdict, definitions
+from jobkit.services.archive import Archive
+from jobkit.states import Outcome
+from jobkit.store import Verdict, definitions, history
 from jobkit.store.definitions import Change, ms
 from jobkit.store.jobs import operation
 
@@ -58,6 +62,35 @@ class Definitions:
             if len(ids) < 200:
                 return
             last = ids[-1]
+
+    def history(
+        self,
+        definition_id: str = "",
+        result: Outcome | str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> list[Execution]:
+        """Executions, newest first, also of definitions that are there no more: from Redis, and from the archive.
+
+        Parameters: of one definition, with one outcome, ended at `since` or later; `limit` at most.
+        """
+        wanted = None if result is None else _outcome(result)
+        found = (one for one in history.read(self._jobs.store, definition_id, since) if wanted in (None, one.outcome))
+        newest = list(islice(found, limit))
+        if self.archive:
+            newest += self.archive.read(definition_id, wanted, since, limit)
+        by_place = {tuple(map(int, one.place.split("-"))): one for one in newest}
+        return [by_place[place] for place in sorted(by_place, reverse=True)][:limit]
+
+    def latest(self, definition_id: str, result: Outcome | str | None = None) -> Execution | None:
+        """The last execution of a definition, with that outcome; None if there is none."""
+        return next(iter(self.history(definition_id, result, limit=1)), None)
+
+    @cached_property
+    def archive(self) -> Archive | None:
+        """Where executions are kept for good, if `jobkit_archive_backend` says so."""
+        url = self._jobs.settings.archive_backend
+        return Archive(url, self._jobs.settings.namespace) if url else None
 
     # -- changing ----------------------------------------------------------------------------------------------
 
@@ -227,6 +260,14 @@ class Definitions:
         return Answer(Queued("joined" if verdict.code == "again" else verdict.code), f"@{name}", why)
 
 
+def _outcome(result: Outcome | str) -> Outcome:
+    name = str(getattr(result, "value", result)).upper()
+    if name not in Outcome.__members__:
+        hint = nearest(name, Outcome.__members__)
+        raise InvalidOption(option="result", value=result, allowed=f"there is no such outcome, {hint}")
+    return Outcome[name]
+
+
 def _twin(name: str) -> Callable[..., Any]:
     async def twin(self: Definitions, *args: Any, **options: Any) -> Any:
         return await asyncio.to_thread(getattr(self, name), *args, **options)
@@ -260,7 +301,7 @@ def _change(new: Definition, old: Definition | None, at: datetime) -> Change:
 
 for _name in (
     *("get", "create", "update", "delete", "change", "pause", "resume", "set_log_level"),
-    *("queue_now", "queue_within", "queue_one_time", "backfill"),
+    *("queue_now", "queue_within", "queue_one_time", "backfill", "history", "latest"),
 ):
     setattr(Definitions, f"a{_name}", _twin(_name))
 

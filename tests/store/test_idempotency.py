@@ -11,7 +11,7 @@ import pytest
 from jobkit.definitions import Definition
 from jobkit.locks import Lock, Rate
 from jobkit.states import Outcome, State
-from jobkit.store import End, JobStore, Verdict, definitions, locks, messages, queries, workers
+from jobkit.store import End, JobStore, Verdict, definitions, history, locks, messages, queries, workers
 from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
@@ -163,6 +163,14 @@ def marked(world: World) -> None:
     queue(world.store, 0, "op5")
 
 
+def concluded(world: World) -> None:
+    """An execution that is older than it is kept."""
+    busy(world)
+    world.store.finish(JOB, holder(), DONE)
+    history.keep(world.store, 1.0, 1_000_000)
+    world.advance(1_001)
+
+
 def lost(world: World) -> None:
     """Nothing has run it for so long that its backup is due."""
     defined(world)
@@ -244,6 +252,7 @@ CASES = {
     "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
     "scan": Case("scan", submitted, lambda s: messages.scan(s, State.QUEUED, 0, 9, 0.0), ""),
     "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),
+    "trim": Case("trim", concluded, lambda s: history.trim(s), "", 0),
     "define": Case("define", nothing, define),
     "define once more": Case(
         "define", defined, lambda s: definitions.define(s, [Change(DAILY, "keep", "keep", "keep")], "client", "op6")

@@ -27,6 +27,7 @@ LIBRARIES = {
     "billiard": ("ext",),
     "flower": ("web",),
     "tornado": ("web",),
+    "sqlalchemy": ("services",),
 }
 
 #: The floors, from the bottom; an import may point sideways or down, never up.
@@ -41,7 +42,8 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 
 #: Names that applications may rely on.
 PUBLIC = """\
-Answer Backoff BadRecord Category Definition DefinitionConflict DefinitionUnknown Enabled Ending Failure Fenced
+Answer Backoff BadRecord Category Definition DefinitionConflict DefinitionUnknown Enabled Ending Execution Failure
+Fenced
 IllegalTransition InvalidOption Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine
 Misfire NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Run Schedule
 Semaphore State StoreError StoreRefused StoreUnavailable Transition schedule
