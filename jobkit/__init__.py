@@ -21,7 +21,7 @@ from jobkit.errors import (
 )
 from jobkit.ext.app import JobKit
 from jobkit.locks import Lock, Rate, Semaphore
-from jobkit.model import Ending, Execution, Failure, Job, LockState, LogLine, Page, Progress, Run, Transition
+from jobkit.model import Block, Ending, Execution, Failure, Job, LockState, LogLine, Page, Progress, Run, Transition
 from jobkit.policy import Backoff, Policy
 from jobkit.schedules import Schedule, schedule
 from jobkit.states import Category, Outcome, State
@@ -32,6 +32,7 @@ __all__ = [
     "Answer",
     "Backoff",
     "BadRecord",
+    "Block",
     "Category",
     "Definition",
     "DefinitionConflict",

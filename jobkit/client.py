@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobUnknown, nearest
+from jobkit.hosts import Blocks, Hosts
 from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, locks, queries, records
 from jobkit.store.keys import checked_id
+from jobkit.times import milliseconds
 
 #: Jobs a page may hold.
 PAGE_LIMIT = 1000
@@ -83,6 +86,16 @@ class Client:
     def locks(self) -> tuple[LockState, ...]:
         """Every lock that is held or waited for, by name: its holders with their fences, and its waiters in order."""
         return locks.listing(self.store)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What is held back, by task, queue, owner, definition or host."""
+        return Blocks(lambda: self.store, self.publish, lambda: self._by)
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        """Which of the things that jobs work on are away."""
+        return Hosts(self.blocks)
 
     def watch(self, job_id: str | None = None, *, timeout: float | None = None) -> Iterator[tuple[str, Transition]]:
         """Transitions, live.
@@ -183,16 +196,3 @@ def _states(given: str | State | Iterable[str | State] | None) -> tuple[State, .
             hint = nearest(str(name), State.__members__)
             raise InvalidOption(option="state", value=str(name), allowed=f"there is no such state, {hint}")
     return tuple(State(name) for name in names)
-
-
-def milliseconds(option: str, when: datetime | float) -> int:
-    """A moment as Redis time.  Raises: `InvalidOption` for a naive datetime or negative seconds."""
-    if isinstance(when, datetime):
-        if when.tzinfo is None:
-            raise InvalidOption(option=option, value=when, allowed="must have a time zone (tzinfo)")
-        return int(when.timestamp() * 1000)
-    if isinstance(when, bool) or not isinstance(when, int | float) or not 0 <= when < 1e10:
-        raise InvalidOption(
-            option=option, value=when, allowed="must be an aware datetime, or seconds from now, 0 or more"
-        )
-    return int((datetime.now(timezone.utc) + timedelta(seconds=when)).timestamp() * 1000)

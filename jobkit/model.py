@@ -117,6 +117,8 @@ class Job:
     parent_id: str = ""
     after_id: str = ""
     locks: tuple[Lock, ...] = ()
+    host: str = ""
+    blocked_by: str = ""
     outcome: Outcome | None = None
     message: str = ""
     failure: Failure | None = None
@@ -200,6 +202,24 @@ class Execution:
     outcome: Outcome | None
     message: str = ""
     agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is held back: the jobs of one host, task, queue, owner or definition.
+
+    `state` is ``offline`` or ``dormant`` for a host, else ``blocked``; `until` is when it lifts itself; `waiting`,
+    how many jobs stand behind it.
+    """
+
+    kind: str
+    name: str
+    state: str
+    reason: str
+    by: str
+    since: datetime | None
+    until: datetime | None
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)

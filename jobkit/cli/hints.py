@@ -12,7 +12,7 @@ _WAITING = {
     State.WAITING_FOR_START: "Start it now:  {command} reschedule {id} --in 0",
     State.WAITING_FOR_PREDECESSOR: "It waits for:  {command} show {after}",
     State.WAITING_FOR_LOCK: "It waits for a lock:  {command} locks",
-    State.HOST_BLOCKED: "It starts when its host is online again.",
+    State.HOST_BLOCKED: "It goes on when what holds it back is lifted:  {command} blocks",
     State.SUSPENDED: "Wake it:  {command} resume {id}",
     State.QUEUED: "It waits for a free worker slot of queue {queue!r}; are workers up?  {celery} status",
     State.REMOVING: "It ends as REMOVED when a worker comes to it; are workers up?  {celery} status",

@@ -110,6 +110,8 @@ def said(job: Job) -> str:
         return f"starts {ago(job.start_at)}"
     if job.state is State.WAITING_FOR_PREDECESSOR:
         return f"after {JobId(job.after_id).short}"
+    if job.blocked_by:
+        return f"{job.blocked_by} is blocked"
     running = job.progress.message if job.is_live and job.progress else ""
     return running or job.message
 

@@ -47,6 +47,7 @@ class Wish:
     suspended: bool = False
     locks: tuple[Lock, ...] = ()
     record: Callable[[Plan], object] | None = None
+    host: str = ""
 
 
 _wish: ContextVar[Wish | None] = ContextVar("jobkit_wish", default=None)
@@ -153,6 +154,7 @@ class Recorder:
             owner=wish.owner,
             tags=wish.tags,
             locks=locks,
+            host=wish.host,
             token=running.holder.token if running and again and not running.ended else "",
             facts=facts(headers, self._queue, options.get("priority")),
         )

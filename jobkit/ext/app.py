@@ -16,7 +16,7 @@ from kombu.utils.url import maybe_sanitize_url
 
 from jobkit import config
 from jobkit.aio import AsyncClient
-from jobkit.client import Client, milliseconds
+from jobkit.client import Client
 from jobkit.errors import InvalidOption
 from jobkit.ext import amqp, declaring, identity, messages
 from jobkit.ext.backend import Recording
@@ -25,6 +25,7 @@ from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.locks import Lock, checked
 from jobkit.store import JobStore, Verdict, history
+from jobkit.times import milliseconds
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -100,6 +101,7 @@ class JobKit(Client, AsyncClient):
         job_id: str | None = None,
         suspended: bool = False,
         locks: Iterable[str | Lock] = (),
+        host: str = "",
     ) -> Any:
         """Submit a task or a signature; every job a canvas sends at once gets the owner and the tags.
 
@@ -107,7 +109,8 @@ class JobKit(Client, AsyncClient):
         now; `after`, a job (or its id) that has to end first; `job_id`, instead of a new one: an id that waits is
         replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`;
         `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, all or
-        none, first come first served, besides those of its task's policy.
+        none, first come first served, besides those of its task's policy; `host`, what it works on: while that is away
+        (`jobs.hosts`), the job waits.
         Returns: a `JobResult`.  Raises: `InvalidOption`, `PayloadError`, `StoreError`, `JobUnknown` (predecessor).
         """
         wish = amqp.Wish(
@@ -117,10 +120,13 @@ class JobKit(Client, AsyncClient):
             start=None if start_at is None else milliseconds("start_at", start_at),
             suspended=suspended,
             locks=checked("locks", locks),
+            host=_word("host", host),
         )
         single = not isinstance(signature, Signature) or "task_id" not in (signature.get("options") or {})
         options = {"task_id": job_id or uuid7()} if single and not _is_canvas(signature) else {}
-        if _is_canvas(signature) and (wish.after or wish.start is not None or job_id or suspended or wish.locks):
+        if _is_canvas(signature) and (
+            wish.after or wish.start is not None or job_id or suspended or wish.locks or host
+        ):
             raise InvalidOption(
                 option="submit", value=type(signature).__name__, allowed="a canvas takes only owner and tags"
             )

@@ -18,7 +18,7 @@ from jobkit.ext import identity, lost, messages, orders, request
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.task import adopt
-from jobkit.services import going_down, leases, overtime, publishing, retention, turns
+from jobkit.services import blocks, going_down, leases, overtime, publishing, retention, turns
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
@@ -56,7 +56,9 @@ class Keeper(bootsteps.StartStopStep):
         jobs: JobKit = worker.app.jobkit
         jobs.prepare()
         store, settings = jobs.store, jobs.settings
-        self.heart = Heartbeat(jobs.pulse(), self.identity, settings.lease, settings.renew, orders.trust)
+        self.heart = Heartbeat(
+            jobs.pulse(), self.identity, settings.lease, settings.renew, orders.trust, orders.say_blocked, orders.number
+        )
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)
         executioner = Executioner(jobs, worker)
@@ -67,6 +69,7 @@ class Keeper(bootsteps.StartStopStep):
         strays = Strays(store, self.identity, request.busy, settings.lease, astray)
         duties: dict[str, Callable[[], object]] = {
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
+            "blocks": partial(blocks.run_once, store, jobs.publish, by),
             "turns": partial(turns.run_once, store, by),
             "publishing": partial(publishing.run_once, store, publish, by),
             "lost messages": search.run_once,

@@ -15,9 +15,9 @@ from jobkit.store import JobStore, workers
 
 log = logging.getLogger("jobkit")
 
-#: How many orders came, and until when the worker's claims may be trusted (ns of the monotonic clock, 0: for ever);
-#: shared with every child that is forked after this module was imported.
-_page, _NUMBERS = mmap.mmap(-1, 16), struct.Struct("<qq")
+#: How many orders came, until when the worker's claims may be trusted (ns of the monotonic clock, 0: for ever), and
+#: whether something is blocked; shared with every child that is forked after this module was imported.
+_page, _NUMBERS = mmap.mmap(-1, 17), struct.Struct("<qq")
 #: Seconds one wait for an order takes at most; then the thread looks whether it is over.
 WAIT = 1.0
 
@@ -34,13 +34,23 @@ def announce() -> None:
 
 def trust(seconds: float) -> None:
     """Nobody can take this worker's runs over for so many seconds from now."""
-    _page[8:] = (time.monotonic_ns() + int(seconds * 1e9)).to_bytes(8, "little")
+    _page[8:16] = (time.monotonic_ns() + int(seconds * 1e9)).to_bytes(8, "little")
 
 
 def lapsed() -> bool:
     """May somebody have taken this worker's runs over by now?  A memory read."""
     until = _NUMBERS.unpack_from(_page)[1]
     return bool(until) and time.monotonic_ns() > until
+
+
+def say_blocked(blocked: bool) -> None:
+    """Let every claim of this worker know whether something may be blocked."""
+    _page[16] = blocked
+
+
+def may_be_blocked() -> bool:
+    """Has a claim to look at the blocks?  A memory read; a child that was not forked always looks."""
+    return bool(_page[16]) or "FORKED_BY_MULTIPROCESSING" in os.environ
 
 
 def _every_second() -> int:
@@ -69,8 +79,11 @@ class Listener(threading.Thread):
                 log.error("orders for running jobs cannot be read, trying on: %s", exc)
                 self._over.wait(WAIT)
                 continue
+            if order and not order[0]:
+                say_blocked(True)
             if order:
                 announce()
+            if order and order[0]:
                 self._handle(*order)
 
     def stop(self) -> None:

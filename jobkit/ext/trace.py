@@ -77,7 +77,8 @@ def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, reque
     if claim.code == "hook":
         return _dropped()
     if claim.code not in ("ok", "again"):
-        log.warning("delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
+        level = logging.INFO if claim.code == "blocked" else logging.WARNING
+        log.log(level, "delivery of %s[%s] dropped: %s", task.name, uuid, _why(claim))
         return _dropped()
     args, kwargs = _as_defined(claim, args, kwargs)
     if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
@@ -124,6 +125,7 @@ def _claim(
         os.getpid(),
         redelivered=redelivered,
         plan=plan,
+        blocks=orders.may_be_blocked(),
         run_time=policy.max_run_time,
         facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
     )

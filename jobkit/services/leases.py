@@ -23,26 +23,37 @@ class Heartbeat:
     """The lease of one worker, and the guard that keeps it from believing a clock that jumps.
 
     Parameters: `worker` (node|boot); `lease`, seconds without a proof of life until its runs are taken over; `renew`,
-    seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over.
+    seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over, `blocked`
+    whether something is blocked; `orders` says how many orders came.
     """
 
     def __init__(
-        self, store: JobStore, worker: str, lease: float, renew: float, trust: Callable[[float], None] = lambda _: None
+        self,
+        store: JobStore,
+        worker: str,
+        lease: float,
+        renew: float,
+        trust: Callable[[float], None] = lambda _: None,
+        blocked: Callable[[bool], object] = bool,
+        orders: Callable[[], int] = int,
     ) -> None:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
+        self._blocked, self._orders = blocked, orders
         self._redis, self._mine, self._trusted = 0.0, 0.0, 0.0
 
     def run_once(self) -> None:
         """Renew the lease, if it is time to."""
         if self._mine and time.monotonic() - self._mine < self.renew:
             return
-        began = time.monotonic()
+        began, told = time.monotonic(), self._orders()
         try:
-            at, held = workers.beat(self.store, self.worker, self.lease)
+            at, held, blocked = workers.beat(self.store, self.worker, self.lease)
         except StoreUnavailable as exc:
             if not exc.silent:
                 self._trust(TRUST * self.lease)  # down for everybody, so nobody can judge
             raise
+        if blocked or told == self._orders():  # an order that came meanwhile knows better
+            self._blocked(blocked)
         mine = time.monotonic()
         self._trust(TRUST * self.lease - (mine - began))
         if self._mine:

@@ -79,7 +79,8 @@ class Plan:
 
     `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
     the job it comes after; `suspended` leaves it without a start; `token` is the claim of the run that plans its own
-    next one: it is fenced; `locks` are what it has to hold while it is at work.
+    next one: it is fenced; `locks` are what it has to hold while it is at work, `host` what it
+    works on.
     """
 
     id: str
@@ -92,13 +93,15 @@ class Plan:
     owner: str = ""
     tags: tuple[str, ...] = ()
     locks: tuple[Lock, ...] = ()
+    host: str = ""
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
     def fields(self) -> list[str | int]:
         """The fields of its record, flat."""
         known = {"task": self.task, "message": self.message, "owner": self.owner, "tags": "\n".join(self.tags)}
-        if self.locks:
-            known |= {"bonds": "L", "locks": locks.to_text(self.locks)}
+        if self.locks or self.host:
+            bonds = "L" * bool(self.locks) + "H" * bool(self.host)
+            known |= {"bonds": bonds, "locks": locks.to_text(self.locks), "host": self.host}
         return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
 
 
@@ -308,18 +311,19 @@ class JobStore:
         *,
         redelivered: bool,
         plan: Plan,
+        blocks: bool = False,
         run_time: float | None = None,
         facts: Mapping[str, str | int] | None = None,
     ) -> Claim:
         """Start a run: the first one is told `ok`, whoever comes later what became of it.
 
         `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `run_time`
-        is how many seconds it may take, `facts` fields of every claim.
+        is how many seconds it may take, `facts` fields of every claim; `blocks` says that something may be blocked.
         """
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
             "claim", job_id, token, clean(worker.partition("|")[0]), "", _or_empty(run), steps("claim"),
-            steps("confirm_removal"), _BIRTH, OVER, int(redelivered), worker, pid,
+            steps("confirm_removal"), _BIRTH, OVER, "r" * redelivered + "b" * blocks, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from jobkit.states import ABOUT, Outcome, State
 BRIEF = (
     "state", "run", "task", "submitted", "since", "owner", "tags", "queue", "args", "kwargs", "start", "started",
     "ended", "expires", "worker", "pid", "retries", "root", "parent", "after", "outcome", "note", "failure", "progress",
-    "locks",
+    "locks", "host", "blocked",
 )  # fmt: skip
 #: What only one job's own page needs.
 FULL = (*BRIEF, "meta", "checkpoint")
@@ -94,6 +94,8 @@ def job(job_id: str, fields: Mapping[str, str], result: Any = None, status: str 
         parent_id=fields.get("parent", ""),
         after_id=fields.get("after", ""),
         locks=read("locks", from_text, ()),
+        host=fields.get("host", ""),
+        blocked_by=fields.get("blocked", ""),
         outcome=read("outcome", Outcome),
         message=fields.get("note", ""),
         failure=read("failure", lambda text: Failure(*json.loads(text))),

@@ -23,13 +23,13 @@ class Lost(NamedTuple):
     task: str
 
 
-def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool]:
+def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool, bool]:
     """Prove a worker alive for `lease` seconds; 0 says goodbye.
 
-    Returns: Redis time in seconds, and whether the lease had held until now.
+    Returns: Redis time in seconds, whether the lease had held until now, and whether something is blocked.
     """
-    at, held = store.run("beat", worker, int(lease * 1000))
-    return int(at) / 1000, bool(held)
+    at, held, blocked = store.run("beat", worker, int(lease * 1000))
+    return int(at) / 1000, bool(held), bool(blocked)
 
 
 def rescue(store: JobStore, worker: str, most: int) -> list[Lost]:

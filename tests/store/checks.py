@@ -18,7 +18,7 @@ ENDED, RESTARTED = set(states(Category.ENDED)), set(states(Category.RESTARTED))
 ACTIVE = set(states(Category.RUNNING))
 READY = set(states(Category.WAITING_TO_RUN))
 #: The sorted sets that must agree with the records at every moment; others are cleared by whoever reads them.
-SORTED = {"state", "owner", "tag", "due", "ended", "outbox", "waiters"}
+SORTED = {"state", "owner", "tag", "due", "ended", "outbox", "waiters", "blocked"}
 
 
 def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
@@ -138,6 +138,9 @@ class Check:
         due = self.score("due", "", job_id)
         assert (due is not None) == (state is State.WAITING_FOR_START), f"{job_id} is {state}, due at {due}"
         assert due is None or due == int(fields["start"])
+        held = {name for (kind, name), ids in self.indexes.items() if kind == "blocked" and job_id in ids}
+        assert held == ({fields["blocked"]} if "blocked" in fields else set())
+        assert bool(held) == (state is State.HOST_BLOCKED) == ("B" in fields.get("bonds", "")), f"{job_id}: {fields}"
         behind = {name for (kind, name), ids in self.indexes.items() if kind == "after" and job_id in ids}
         assert behind <= {fields.get("after")}, f"{job_id} waits for {behind}, its record says {fields.get('after')}"
         assert behind or state is not State.WAITING_FOR_PREDECESSOR

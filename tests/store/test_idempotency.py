@@ -11,7 +11,7 @@ import pytest
 from jobkit.definitions import Definition
 from jobkit.locks import Lock, Rate
 from jobkit.states import Outcome, State
-from jobkit.store import End, JobStore, Verdict, definitions, history, locks, messages, queries, workers
+from jobkit.store import End, JobStore, Verdict, blocks, definitions, history, locks, messages, queries, workers
 from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
@@ -177,6 +177,22 @@ def lost(world: World) -> None:
     world.advance(30_000)
 
 
+def alive(world: World) -> None:
+    workers.beat(world.store, "w1@host|boot1", 10)
+
+
+def to_be_held(world: World) -> None:
+    """A job is queued on a host that is away."""
+    world.submit(host="eu")
+    world.store.run("block", "host eu", '["offline", "", "", 0, null]')
+
+
+def blocked(world: World) -> None:
+    """A job waits for a host that is away."""
+    world.store.run("block", "host eu", '["offline", "", "", 0, null]')
+    world.submit(host="eu")
+
+
 @dataclass(frozen=True)
 class Case:
     """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
@@ -214,6 +230,17 @@ CASES = {
         "change_start", locked, lambda s: s.change_start("j", NOW + 99_000, "client")
     ),
     "finish one with a lock": Case("finish", locked_and_running, lambda s: s.finish("j", holder(), DONE)),
+    "block": Case("block", alive, lambda s: s.run("block", "host eu", "[]")),
+    "hold": Case("hold", to_be_held, lambda s: s.run("hold", "op", "by", "host eu", "QUEUED", 0, 9), ""),
+    "create, behind a block": Case("create", blocked, lambda s: s.create(plan("m", host="eu"), "client")),
+    "unblock": Case("unblock", blocked, lambda s: blocks.unblock(s, "host", "eu", "client"), "missing"),
+    "claim one that is blocked": Case(
+        "claim",
+        to_be_held,
+        lambda s: s.claim("j", 1, "tok1", "w1@host|boot1", 7, redelivered=False, plan=plan(), blocks=True),
+        "stale",
+    ),
+    "suspend one that is blocked": Case("suspend", blocked, lambda s: s.suspend("j", "client")),
     "grant": Case("grant", opening, lambda s: locks.grant(s, "keeper"), ""),
     "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
     "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),

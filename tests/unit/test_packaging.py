@@ -33,20 +33,20 @@ LIBRARIES = {
 #: The floors, from the bottom; an import may point sideways or down, never up.
 FLOORS = (
     ("states", "errors"),
-    ("model", "locks", "policy", "stopping", "schedules", "definitions"),
+    ("model", "locks", "times", "policy", "stopping", "schedules", "definitions"),
     ("store",),
-    ("config", "client", "aio", "running", "services"),
+    ("config", "client", "hosts", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
 )
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 
 #: Names that applications may rely on.
 PUBLIC = """\
-Answer Backoff BadRecord Category Definition DefinitionConflict DefinitionUnknown Enabled Ending Execution Failure
-Fenced
-IllegalTransition InvalidOption Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine
-Misfire NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Run Schedule
-Semaphore State StoreError StoreRefused StoreUnavailable Transition schedule
+Answer Backoff BadRecord Block Category Definition DefinitionConflict DefinitionUnknown Enabled Ending
+Execution Failure Fenced IllegalTransition InvalidOption Job JobExpired JobKit JobNotFound JobUnknown
+JobkitError Lock LockState LogLine Misfire NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge
+Policy Progress Queued Rate Run Schedule Semaphore State StoreError StoreRefused StoreUnavailable Transition
+schedule
 """
 
 

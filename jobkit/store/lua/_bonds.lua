@@ -1,14 +1,16 @@
 -- include: _locks
 -- include: _line
 -- include: _wake
+-- include: _blocks
 -- What only jobs with bonds need: locks, a host, a family.  Nothing of it is made before the first of them is met.
-local MORE = {"locks", "locked", "since"}
+local MORE = {"locks", "locked", "since", "host", "task", "queue", "definition", "blocked"}
 
 local function place_rules(B, G)
   -- Read what the verbs of a job with bonds look at; `fields` are about to be written.
   function B.know(job, fields)
     if not job.known then
       for i, value in ipairs(redis.call("HMGET", job.key, unpack(MORE))) do job[MORE[i]] = value or nil end
+      job.definition = job.definition or job.id:match("^@([^~]+)")
       job.known, job.inherits = true, (job.bonds or ""):find("I", 1, true)
     end
     for i = 1, #(fields or {}), 2 do job[fields[i]] = fields[i + 1] end
@@ -17,7 +19,9 @@ local function place_rules(B, G)
 
   -- It goes: somebody publishes its message.
   function B.go(job, at)
-    owe(job, at, B.reply and G.lease or 0)
+    -- Who goes first is published first, also by a keeper.
+    B.gone = (B.gone or 0) + 0.001
+    owe(job, at, (B.reply and G.lease or -1) + B.gone)
     if B.reply then add(B.reply, job.id, job.run, message_of(job)) end
   end
 
@@ -26,6 +30,7 @@ local function place_rules(B, G)
     B.know(job)
     redis.call("ZREM", key("due"), job.id)
     B.leave_line(job)
+    B.leave_block(job)
     local run = (job.locked or ""):match("^%d+")
     if run == tostring(job.run) and walk(job.state, G.claim) then B.give_back(job) end
   end
@@ -33,6 +38,7 @@ local function place_rules(B, G)
   -- It waits for nothing any more, and holds nothing.
   function B.let_go(job)
     B.leave_line(B.know(job))
+    B.leave_block(job)
     B.give_back(job)
   end
 
@@ -40,8 +46,10 @@ local function place_rules(B, G)
   -- false, or nil and a state it cannot reach.
   function B.place(job, at, op, by, reason, fields, born)
     B.know(job, fields)
-    local start, there = tonumber(job.start), "queue"
-    if start and start > at then
+    local start, there, block = tonumber(job.start), "queue", B.block_of(job)
+    if block then
+      there = "block"
+    elseif start and start > at then
       there = "later"
     elseif held_by(job, G.over) then
       there = "behind"
@@ -51,7 +59,12 @@ local function place_rules(B, G)
     local targets, missing = walk(born and "" or job.state, G[(born and "birth_" or "move_") .. there])
     if not targets then
       -- It may stay where it waits.
-      if there ~= "lock" or G.move_lock:match(">(.*)$") ~= job.state then return nil, missing end
+      local stays = (there == "lock" or there == "block") and G["move_" .. there]:match(">(.*)$") == job.state
+      if not stays then return nil, missing end
+      if block and block ~= job.blocked then
+        B.leave_block(job)
+        B.hold_back(job, block, at)
+      end
       if fields and #fields > 0 then redis.call("HSET", job.key, unpack(fields)) end
       return false
     end
@@ -59,9 +72,10 @@ local function place_rules(B, G)
       B.leave(job)
       if there ~= "queue" then redis.call("ZREM", key("outbox"), job.id) end
     end
+    local queued = not born and walk(job.state, G.claim) and tonumber(job.since)
     record(job, targets, at, op, by, reason, born)
     save(job, at, fields)
-    if there == "queue" then B.take_locks(job, at) elseif there == "lock" then B.enter_line(job, at)
+    if block then B.hold_back(job, block, queued or start or at) elseif there == "queue" then B.take_locks(job, at) elseif there == "lock" then B.enter_line(job, at)
     elseif there == "behind" then follow(job) else redis.call("ZADD", key("due"), job.start, job.id) end
     B.wake(at, op, by)
     return there == "queue"
@@ -76,6 +90,7 @@ local function bonds()
     lock_rules(made)
     line_rules(made)
     wake_rules(made, G)
+    block_rules(made)
     place_rules(made, G)
   end
   return made

@@ -1,14 +1,15 @@
 -- flags: allow-oom
 -- include: _definition
+-- include: _bonds
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit
       6 steps of the claim  7 steps of a removal  8 steps of a birth  9 states of an ended or restarted run
-      10 "1" if the broker redelivered it  11 worker  12 pid  13 ms it may run, or ""
+      10 "r" if the broker redelivered it, "b" if something may be blocked  11 worker  12 pid  13 ms it may run, or ""
       14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
 Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
       has them, its arguments, data and log level as they are now:
-      ok | again | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
+      ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since", "hook"), clock()
 local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
@@ -28,7 +29,7 @@ if seen(job, token) or job.token == token then return answer(job.token == token 
 if run ~= "" then
   if not job.state then return answer("missing") end
   if tonumber(run) ~= job.run then return answer("stale") end
-elseif not job.state or (has(ARGV[9], job.state) and ARGV[10] ~= "1") then
+elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") then
   -- A client without jobkit sent it: this is the first that is known of it, or it sent the same id once more.
   job.run = job.run + 1
   record(job, walk("", ARGV[8]), at, token .. "b", "client", "sent without jobkit", true)
@@ -40,6 +41,13 @@ end
 if job.hook then redis.call("HSET", job.key, "hook", told .. " " .. token) end
 if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
 local targets = walk(job.state, ARGV[6])
+if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
+  local born = {unpack(fields, 9 + ARGV[14])}
+  if bonds().is_blocked(job, born) then
+    bonds().place(job, at, token, by, "it may not start", born)
+    return answer("blocked")
+  end
+end
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
 if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires") end
