@@ -16,7 +16,8 @@ from jobkit.model import to_plain
 from jobkit.schedules import Schedule, next_slots, schedule
 from jobkit.states import FiveState
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+#: What an id may be.
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
 
 class Enabled(str, Enum):
@@ -52,13 +53,15 @@ class Queued(str, Enum):
     """What became of the wish that a definition runs.
 
     QUEUED: a run begins.  JOINED: the run it has before it is as soon.  REQUEUED: it runs, and once more right after.
-    ADVANCED: the run it has before it begins sooner now.  REFUSED: see `Answer.reason`.
+    ADVANCED: the run it has before it begins sooner now.  REPLACED: that run has the newer arguments now.
+    REFUSED: see `Answer.reason`.
     """
 
     QUEUED = "queued"
     JOINED = "joined"
     REQUEUED = "requeued"
     ADVANCED = "advanced"
+    REPLACED = "replaced"
     REFUSED = "refused"
 
 
@@ -151,7 +154,7 @@ class Definition:
 
 
 def _id(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or not ID.fullmatch(value):
         allowed = "letters, digits, '_', '.', ':' and '-', at most 128, beginning with a letter or digit"
         raise InvalidOption(option=f"definition {name}", value=value, allowed=allowed)
     return value

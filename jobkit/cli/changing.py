@@ -11,9 +11,10 @@ import click
 
 from jobkit.cli import exits
 from jobkit.cli.group import command, command_of, complain, job_argument, jobs_of, option, screen_of
-from jobkit.cli.ids import find
+from jobkit.cli.ids import definition_named, find
 from jobkit.cli.screen import Screen
 from jobkit.cli.text import ago, moment
+from jobkit.definitions import Definition
 from jobkit.model import Job
 from jobkit.states import State
 
@@ -53,12 +54,14 @@ def abort(ctx: click.Context, ids: tuple[str, ...], reason: str, grace: float | 
 @job_argument
 @option("--reason", default="", help="Why; kept in the history.")
 def pause(ctx: click.Context, job: str, reason: str) -> None:
-    """Tell a running job to pause.
+    """Tell a running job to pause, or have a definition's schedules not fire.
 
-    It leaves a checkpoint, and goes on from there when it is resumed.
+    A job leaves a checkpoint, and goes on from there when it is resumed. A definition can still be queued.
     """
     kit = jobs_of(ctx)
-    _each(ctx, (job,), lambda found: kit.pause(found.id, reason=reason))
+    if definition_named(kit, job):
+        return _defined(ctx, kit.definitions.pause(job, reason))
+    return _each(ctx, (job,), lambda found: kit.pause(found.id, reason=reason))
 
 
 @command()
@@ -75,9 +78,11 @@ def suspend(ctx: click.Context, job: str) -> None:
 @command()
 @job_argument
 def resume(ctx: click.Context, job: str) -> None:
-    """Wake a suspended or paused job."""
+    """Wake a suspended or paused job, or have a definition's schedules fire again."""
     kit = jobs_of(ctx)
-    _each(ctx, (job,), lambda found: kit.resume(found.id))
+    if definition_named(kit, job):
+        return _defined(ctx, kit.definitions.resume(job))
+    return _each(ctx, (job,), lambda found: kit.resume(found.id))
 
 
 @command()
@@ -91,6 +96,13 @@ def reschedule(ctx: click.Context, job: str, at: datetime | None, delay: float |
         raise click.UsageError("when? Give one of --at TIME and --in DURATION.", ctx)
     kit = jobs_of(ctx)
     _each(ctx, (job,), lambda found: kit.change_start_time(found.id, when))
+
+
+def _defined(ctx: click.Context, one: Definition) -> None:
+    screen, status = screen_of(ctx), one.status
+    if screen.as_json:
+        return screen.json(one.to_json())
+    return screen.table(("ID", "PAUSED"), [(one.id, status.paused if status else "")])
 
 
 def _each(ctx: click.Context, ids: tuple[str, ...], change: Callable[[Job], Any]) -> None:

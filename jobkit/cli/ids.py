@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobkit.errors import JobUnknown
-from jobkit.model import Job
+from jobkit.definitions import ID, Definition
+from jobkit.errors import DefinitionUnknown, JobUnknown
+from jobkit.model import Execution, Job
 
 if TYPE_CHECKING:
     from jobkit import JobKit
@@ -38,6 +39,21 @@ def find(jobs: JobKit, typed: str) -> Job:
         names = "\n".join(f"  {job.id}  {job.state}  {job.task}" for job in matches.values())
         raise click.UsageError(f"{len(matches)} jobs begin or end with {typed!r}; type more of one of them:\n{names}")
     return jobs.get(matches.popitem()[0])  # a page of a query does not have all of a job
+
+
+def definition_named(jobs: JobKit, typed: str) -> Definition | None:
+    """The definition of this id; None if there is none, so that it may be a job's."""
+    try:
+        return jobs.definitions.get(typed)
+    except (DefinitionUnknown, AttributeError):
+        return None
+
+
+def executions_named(jobs: JobKit, typed: str, **filters: Any) -> list[Execution] | None:
+    """The executions of a definition of this id, which may have gone; None, if it is a job's."""
+    known = getattr(jobs, "definitions", None)
+    found: list[Execution] = known.history(typed, **filters) if known and ID.fullmatch(typed) else []
+    return found if found or definition_named(jobs, typed) else None
 
 
 def _newest(jobs: JobKit) -> Iterator[Job]:

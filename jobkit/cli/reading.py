@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from jobkit.cli.group import command, command_of, job_argument, jobs_of, screen_of
+from jobkit.cli.changing import time
+from jobkit.cli.group import command, command_of, job_argument, jobs_of, option, screen_of
 from jobkit.cli.hints import next_steps
-from jobkit.cli.ids import find
+from jobkit.cli.ids import executions_named, find
 from jobkit.cli.screen import Screen
 from jobkit.cli.text import Seconds, age, amount, blame, clean
-from jobkit.model import Job, Run, to_json
+from jobkit.model import Execution, Job, Run, to_json
 
 #: Log lines `show` prints; `log` prints them all.
 LAST_LINES = 10
@@ -70,18 +71,39 @@ def _between(start: datetime | None, end: datetime | None) -> Seconds | None:
 
 @command()
 @job_argument
-def history(ctx: click.Context, job: str) -> None:
-    """Every transition of every run of a job.
+@option("--result", help="Of a definition: only executions with this outcome, such as FAILED.")
+@option("--since", type=time, metavar="TIME", help="Of a definition: only what ended at this time or later.")
+@option(
+    "--limit", type=click.IntRange(1), metavar="N", default=50, show_default=True, help="Of a definition: how many."
+)
+def history(ctx: click.Context, job: str, **filters: Any) -> None:
+    """Every transition of every run of a job, or the executions of a definition.
 
     From where to where, when, for how long, by whom and why. To a pipe: run, time, from, to, seconds in that state,
-    by, reason; tab separated, no head.
+    by, reason; tab separated, no head. Of a definition: when it ended, outcome, seconds queued, seconds it ran, run,
+    agent, source, message; newest first, from Redis and the archive, also where the definition is there no more.
     """
     kit, screen = jobs_of(ctx), screen_of(ctx)
+    executions = executions_named(kit, job, **filters)
+    if executions is not None:
+        return _print_executions(screen, executions)
     found = find(kit, job)
     runs = kit.runs(found.id)
     if screen.as_json:
         return screen.json({"id": found.id, "runs": [_run_json(run) for run in runs]})
     return print_history(screen, runs)
+
+
+def _print_executions(screen: Screen, executions: Iterable[Execution]) -> None:
+    if screen.as_json:
+        return screen.json_array(map(to_json, executions))
+    heads = ("ENDED", "OUTCOME", "WAITED", "RAN", "RUN", "AGENT", "SOURCE", "MESSAGE")
+    return screen.table(heads, map(_execution_row, executions), wrap=True)
+
+
+def _execution_row(one: Execution) -> tuple[Any, ...]:
+    waited, ran = _between(one.queued_at, one.started_at), _between(one.started_at, one.ended_at)
+    return one.ended_at, one.outcome, waited, ran, one.run, one.agent, one.source, one.message
 
 
 def print_history(screen: Screen, runs: Iterable[Run]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,14 @@ class Disks:
             waits |= {"after": whole} if number == len(singles) - 1 else {}
             task = create_disk.s(disk["name"], disk["size"], str(folder / "single"))
             self._last = self._submit(disk["name"], task, **waits)
+        self._define(singles[0], create_disk, str(folder / "scheduled"))
+
+    def _define(self, disk: Any, task: Any, directory: str) -> None:
+        """One more, by a definition that beat fires once."""
+        data = {"name": disk["name"], "size": disk["size"], "directory": directory}
+        when = datetime.now(timezone.utc) + timedelta(seconds=DELAY)
+        one = self.kit.definitions.create("scheduled-disk", task=task, schedule=when, data=data, owner=OWNER)
+        self._names[one.job_id] = "by schedule"
 
     def _submit(self, name: str, signature: Any, **waits: Any) -> str:
         job_id: str = self.kit.submit(signature, owner=OWNER, tags=[TAG], **waits).id
@@ -67,7 +76,7 @@ class Disks:
 
     def look(self) -> Table:
         """The jobs as they are now; one whose record has expired meanwhile stays as it was."""
-        page = self.kit.query(tag=TAG, limit=2 * SINGLES)
+        page = self.kit.query(owner=OWNER, limit=2 * SINGLES)
         self._seen.update({job.id: job for job in page.jobs if job.id in self._names})
         return self.table
 

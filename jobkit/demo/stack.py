@@ -107,8 +107,8 @@ def worker(number: int, folder: Path) -> Process:
 
 
 def beat(folder: Path) -> Process:
-    """A beat, its schedule in the folder of its log."""
-    words = ("beat", "--schedule", str(folder / "beat"), "--pidfile=", "--loglevel", "INFO")
+    """A beat over definitions: it needs no file."""
+    words = ("beat", "--scheduler", "jobkit.ext.beat:Scheduler", "--pidfile=", "--loglevel", "INFO")
     return Process("Beat", "the scheduler", folder, *words, ready=lambda it: it.says("beat: Starting"))
 
 

@@ -20,6 +20,7 @@ from jobkit.client import Client
 from jobkit.errors import InvalidOption
 from jobkit.ext import amqp, declaring, identity, messages
 from jobkit.ext.backend import Recording
+from jobkit.ext.coalescing import Coalescing
 from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
@@ -36,7 +37,7 @@ log = logging.getLogger("jobkit")
 WORKER_PATIENCE = 60.0
 
 
-class JobKit(Client, AsyncClient):
+class JobKit(Client, AsyncClient, Coalescing):
     """Every task of this app is a job from here on.
 
     Parameters: the Celery `app`; any of `jobkit.config.Settings` by name, which win over the app's ``jobkit_…``

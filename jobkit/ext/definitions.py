@@ -101,8 +101,7 @@ class Definitions:
         takes, or several; the other fields of `Definition`.  A schedule without a time zone is in the app's.
         Raises: `InvalidOption`, `DefinitionConflict` if there is one of that id.
         """
-        made = self._made(id or uuid7(), task, schedule, fields)
-        return self._write([(made, None)])[0]
+        return self._write([(self.made(id, task=task, schedule=schedule, **fields), None)])[0]
 
     def update(self, *changed: Definition) -> list[Definition]:
         """Write definitions that were read before and changed by `dataclasses.replace`: all of them, or none.
@@ -143,6 +142,10 @@ class Definitions:
         kept = before.log_level if not (before.status and before.status.log_until) else ""
         more = {"log_until": until} | ({"log_before": kept} if kept and until else {})
         return self.change(definition_id, lambda one: replace(one, log_level=level), **more)
+
+    def made(self, id: str = "", *, task: Any, schedule: Any = None, **fields: Any) -> Definition:
+        """What `create` would store, not stored: for `update`, which writes new ones too, all or none."""
+        return self._made(id or uuid7(), task, schedule, fields)
 
     def _made(self, id_: str, task: Any, when: Any, fields: dict[str, Any]) -> Definition:
         unknown = fields.keys() - set(CONFIGURED)

@@ -34,7 +34,9 @@ def send_task(
 ) -> Verdict | None:
     """The same with these arguments and options."""
     answers: list[Verdict] = []
-    wish = amqp.Wish(owner=one.owner, tags=(one.job_id,), record=lambda plan: answers.append(record(plan)))
+    wish = amqp.Wish(
+        owner=one.owner, tags=(one.job_id,), host=one.host, record=lambda plan: answers.append(record(plan))
+    )
     with amqp.wishing(wish):
         task = jobs.app.tasks.get(one.task)
         if task is not None:

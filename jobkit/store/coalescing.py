@@ -7,7 +7,8 @@ from typing import Any
 
 from jobkit.states import Category, State, states, steps
 from jobkit.store.graph import PUBLISH_LEASE
-from jobkit.store.jobs import BIRTHS, OVER, Verdict
+from jobkit.store.jobs import BIRTHS, OVER, JobStore, Plan, Verdict, clean
+from jobkit.store.keys import checked_id
 
 _UNSTARTED = ",".join((*states(Category.WAITING_TO_START), State.QUEUED))
 
@@ -16,6 +17,15 @@ TERMS: tuple[str | int, ...] = (
     BIRTHS, OVER, State.WAITING_FOR_START.value, State.SUSPENDED.value, _UNSTARTED, steps("change_start"),
     steps("enqueue"), PUBLISH_LEASE,
 )  # fmt: skip
+
+
+def coalesce(
+    store: JobStore, plan: Plan, how: str, wait: float, most: float | None, by: str, reason: str, op: str
+) -> tuple[Verdict, str]:
+    """Submit a job by a key, its id: drop | again | replace | debounce | throttle, see `lua/coalesce.lua`; seconds."""
+    limit = "" if most is None else round(most * 1000)
+    head = (checked_id(plan.id), op, clean(by), clean(reason), how, round(wait * 1000), limit)
+    return verdict(store.run("coalesce", *head, *TERMS, steps("replace"), *plan.fields()))
 
 
 def verdict(reply: Sequence[Any]) -> tuple[Verdict, str]:

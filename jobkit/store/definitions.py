@@ -12,7 +12,7 @@ from jobkit.definitions import CONFIGURED, Definition, Enabled, Status
 from jobkit.errors import BadRecord, DefinitionUnknown
 from jobkit.model import to_plain
 from jobkit.states import ABOUT, FiveState, State, steps
-from jobkit.store import records
+from jobkit.store import blocks, records
 from jobkit.store.coalescing import TERMS, verdict
 from jobkit.store.jobs import JobStore, Plan, Verdict, clean
 
@@ -117,8 +117,11 @@ def read(store: JobStore, ids: Sequence[str]) -> list[Definition | None]:
     found = store.call(records_of)
     jobs = [job.decode() for part in found[2::3] for job in part]
     states = dict(zip(jobs, _states(store, jobs), strict=True))
+    away: set[str] = set()
+    if any(fields.get(b"host") for fields in found[::3]):
+        away = {held.name for held in blocks.listing(store) if held.kind == "host"}
     return [
-        _read(name, records.texts(fields), score, [states[job.decode()] for job in own]) if fields else None
+        _read(name, records.texts(fields), score, [states[job.decode()] for job in own], away) if fields else None
         for name, fields, score, own in zip(ids, found[::3], found[1::3], found[2::3], strict=True)
     ]
 
@@ -133,8 +136,10 @@ def _states(store: JobStore, jobs: Sequence[str]) -> list[str]:
     return [state.decode() if state else "" for state in store.call(ask)] if jobs else []
 
 
-def _read(name: str, fields: dict[str, str], score: float | None, states: Iterable[str]) -> Definition:
+def _read(name: str, fields: dict[str, str], score: float | None, states: Iterable[str], away: set[str]) -> Definition:
     stand = {ABOUT[State(state)].tfs for state in states if state}
+    if fields.get("host") in away and (stand.intersection(_FIRST) or score is not None):
+        stand.add(FiveState.HOST_BLOCKED)
     idle = FiveState.SCHEDULED if score is not None else FiveState.NOT_SCHEDULED
     state = next((one for one in _FIRST if one in stand), idle)
     until = records.when(fields.get("log_until"))

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from jobkit import JobKit, Outcome, State
 from jobkit.cli import exits, jobs
 from jobkit.cli.main import jobkit
+from jobkit.store import End, Plan, Settled
 from jobkit.testing import WorkerFactory
 
 ROOT = Path(__file__).parents[2]
@@ -179,3 +180,66 @@ def test_the_installed_celery_has_the_commands() -> None:
         check=True,
     )
     assert "reschedule" in done.stdout
+
+
+# -- definitions -------------------------------------------------------------------------------------------------------
+
+
+def rows(result: Result) -> list[list[str]]:
+    assert result.exit_code == 0, result.output
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def test_a_definition_from_its_making_to_its_history(call: Call, kit: JobKit) -> None:
+    made = call("define", "nightly", "--task", "small.add", "--schedule", "0 3 * * *", "--data", '{"a": 1}')
+    assert rows(made) == [["nightly", "1"]]
+    assert rows(call("define", "nightly", "--priority", "3", "--schedule", "1h30m", "--timezone", "Asia/Tokyo")) == [
+        ["nightly", "2"]
+    ]
+    found = json.loads(call("definitions", "nightly", "--json").stdout)[0]
+    assert (found["data"], found["priority"], found["schedules"]) == (
+        {"a": 1},
+        3,
+        [{"every": 5400.0, "timezone": "Asia/Tokyo"}],
+    )
+    assert len(rows(call("schedule", "next", "nightly"))) == 10
+    assert [row[:2] for row in rows(call("queue", "nightly", "--reason", "now"))] == [["queued", "@nightly"]]
+    assert rows(call("queue", "nightly", "--within", "5m"))[0][0] == "joined"
+    assert [row[:5] for row in rows(call("definitions"))] == [["QUEUED", "nightly", "", "small.add", "ENABLED"]]
+    assert rows(call("pause", "nightly", "--reason", "closed")) == [["nightly", "closed"]]
+    assert rows(call("definitions"))[0][8] == "closed"
+    assert rows(call("resume", "nightly")) == [["nightly", ""]]
+    assert rows(call("loglevel", "nightly", "debug", "--for", "1h")) == [["nightly", "DEBUG"]]
+    assert rows(call("history", "nightly")) == []
+    kit.store.claim("@nightly", 1, "t", "w1@host|b", 1, redelivered=False, plan=Plan("@nightly", "small.add", ""))
+    end = End(("finish",), Outcome.PARTIALLY_SUCCEEDED, "2 of 3")
+    kit.store.finish("@nightly", Settled(1, "t", "w1@host|b"), end)
+    [row] = rows(call("history", "nightly", "--result", "partially_succeeded"))
+    assert (row[1], row[4], row[5], row[7]) == ("PARTIALLY_SUCCEEDED", "1", "w1@host", "2 of 3")
+    assert json.loads(call("history", "nightly", "--json").stdout)[0]["source"].endswith(": now")
+    assert rows(call("history", "nightly", "--result", "FAILED")) == []
+    assert rows(call("schedule", "last", "nightly")) == []
+    filled = rows(call("schedule", "backfill", "nightly", "--from", "2026-01-01T00:00Z", "--to", "2026-01-01T03:00Z"))
+    assert len(filled) == 2
+
+
+def test_a_file_of_definitions_is_written_whole_or_not(call: Call, kit: JobKit, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([{"id": "a", "task": "t.a", "schedule": 60}, {"id": "b", "task": "t.b", "grace": -1}]))
+    assert call("define", "--file", str(path)).exit_code == exits.USAGE
+    assert rows(call("definitions")) == []
+    path.write_text(json.dumps([one.to_json() for one in (kit.definitions.made("a", task="t.a", schedule=60),)]))
+    assert rows(call("define", "--file", str(path))) == [["a", "1"]]
+
+
+def test_what_definitions_cannot_do_is_said(call: Call, kit: JobKit) -> None:
+    kit.definitions.create("off", task="t.x", enabled="FULLY_DISABLED")
+    missing = call("queue", "off", "nobody")
+    assert missing.exit_code == exits.UNKNOWN
+    assert "there is no definition nobody" in missing.stderr
+    assert missing.stdout == "refused\t@off\tFULLY_DISABLED\n"
+    assert call("queue", "off").exit_code == exits.CONFLICT
+    assert call("define", "new").exit_code == exits.USAGE
+    assert call("define").exit_code == exits.USAGE
+    assert call("schedule", "backfill", "off").exit_code == exits.USAGE
+    assert call("definitions", "nobody").exit_code == exits.UNKNOWN

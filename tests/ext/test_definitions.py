@@ -280,3 +280,47 @@ def test_a_tick_is_one_round_trip_when_nothing_is_due(jobs: JobKit, nightly: Any
     # Each script counts its own three commands; and the two questions asked here.
     assert sent <= 5 * 4 + 3
     assert definitions.due(jobs.store, 1)[2] == []
+
+
+# -- by a key ----------------------------------------------------------------------------------------------------------
+
+
+def test_submissions_by_a_key_are_coalesced(jobs: JobKit, add: Any) -> None:
+    first = jobs.coalesce(add.s(1, 2), "sum", owner="alice", tags=["t"])
+    second = jobs.coalesce(add.s(3, 4), "sum")
+    assert [first.verdict, second.verdict] == [Queued.QUEUED, Queued.REPLACED]
+    job = jobs.get("sum")
+    assert (job.run, job.args, job.state) == (2, "(3, 4)", State.QUEUED)
+    dropped = jobs.coalesce(add.s(5, 6), "sum", "drop")
+    assert (dropped.verdict, dropped.reason) == (Queued.REFUSED, "it is QUEUED")
+    assert asyncio.run(jobs.acoalesce(add.s(1, 1), "other", "debounce", wait=60)).verdict is Queued.QUEUED
+    assert jobs.get("other").state is State.WAITING_FOR_START
+
+
+def test_how_they_are_coalesced_is_checked(jobs: JobKit, add: Any) -> None:
+    for given in ({"how": "maybe"}, {"how": "debounce"}, {"wait": -1}, {"max_wait": "soon"}):
+        with pytest.raises(InvalidOption, match="coalesce"):
+            jobs.coalesce(add.s(1, 2), "sum", **given)
+    with pytest.raises(InvalidOption, match="signature"):
+        jobs.coalesce(add, "sum")
+
+
+# -- hosts -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_works_on_a_host_waits_while_that_is_away(jobs: JobKit, add: Any) -> None:
+    def state() -> FiveState:
+        found: FiveState = jobs.definitions.get("eu").status.state
+        return found
+
+    jobs.definitions.create("eu", task=add, schedule=3600, data={"a": 1, "b": 1}, host="eu-1")
+    seen = [state()]
+    jobs.hosts.offline("eu-1", "maintenance")
+    seen.append(state())
+    assert jobs.definitions.queue_now("eu")[0].verdict is Queued.QUEUED
+    assert jobs.definitions.queue_now("eu")[0].verdict is Queued.JOINED
+    assert jobs.get("@eu").state is State.HOST_BLOCKED
+    seen.append(state())
+    jobs.hosts.online("eu-1")
+    seen.append(state())
+    assert seen == [FiveState(name) for name in ("SCHEDULED", "HOST_BLOCKED", "HOST_BLOCKED", "QUEUED")]

@@ -11,7 +11,19 @@ import pytest
 from jobkit.definitions import Definition
 from jobkit.locks import Lock, Rate
 from jobkit.states import Outcome, State
-from jobkit.store import End, JobStore, Verdict, blocks, definitions, history, locks, messages, queries, workers
+from jobkit.store import (
+    End,
+    JobStore,
+    Verdict,
+    blocks,
+    coalescing,
+    definitions,
+    history,
+    locks,
+    messages,
+    queries,
+    workers,
+)
 from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
@@ -141,6 +153,20 @@ def queue(store: JobStore, within: float = 0.0, op: str = "op8") -> Any:
 def tick(store: JobStore, overlap: str = "skip") -> Any:
     step = Step(NOW, NOW + 60_000, NOW + 61_000, "fire", overlap, 2)
     return definitions.tick(store, DAILY, JOB, step, daily(), "beat")
+
+
+def keyed(store: JobStore, how: str, op: str = "op4") -> Any:
+    return coalescing.coalesce(store, plan(), how, 5.0, 20.0, "client", "why", op)
+
+
+def put_off(world: World) -> None:
+    keyed(world.store, "debounce", "op3")
+
+
+def throttled(world: World) -> None:
+    keyed(world.store, "throttle", "op3")
+    world.claim()
+    world.store.finish("j", holder(), DONE)
 
 
 def queued(world: World) -> None:
@@ -280,6 +306,11 @@ CASES = {
     "scan": Case("scan", submitted, lambda s: messages.scan(s, State.QUEUED, 0, 9, 0.0), ""),
     "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),
     "trim": Case("trim", concluded, lambda s: history.trim(s), "", 0),
+    "coalesce": Case("coalesce", nothing, lambda s: keyed(s, "replace")),
+    "coalesce with one that waits": Case("coalesce", put_off, lambda s: keyed(s, "debounce")),
+    "coalesce with one that runs": Case("coalesce", running, lambda s: keyed(s, "replace")),
+    "coalesce, not yet": Case("coalesce", throttled, lambda s: keyed(s, "throttle")),
+    "coalesce, dropped": Case("coalesce", submitted, lambda s: keyed(s, "drop"), "refused"),
     "define": Case("define", nothing, define),
     "define once more": Case(
         "define", defined, lambda s: definitions.define(s, [Change(DAILY, "keep", "keep", "keep")], "client", "op6")

@@ -40,10 +40,13 @@ end
 local function conclude(job, name, at, fields)
   local facts, stamp = given(fields), place(at)
   local task, source, began = unpack(redis.call("HMGET", job.key, "task", "source", "started"))
+  local message = facts.note or ""
+  -- Of a failure the record has more to say than one line.
+  if facts.failure then message = table.concat(cjson.decode(facts.failure), ": ", 1, 2) end
   local queued = job.path:match("%d+\t" .. job.run .. "\t[^\t]*\t(%d+)\t")
   redis.call("XADD", key("history"), stamp, "definition", name, "job", job.id, "run", job.run, "task", task or "",
     "source", source or "", "queued", queued or "", "started", began or "", "ended", at, "state", job.state,
-    "outcome", facts.outcome or "", "message", (facts.note or ""):sub(1, MESSAGE),
+    "outcome", facts.outcome or "", "message", message:sub(1, MESSAGE),
     "agent", (job.worker or ""):match("^[^|]*"))
   redis.call("ZADD", key("executions", name), at, stamp)
   bound(name, at)
