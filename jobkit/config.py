@@ -29,6 +29,7 @@ class Settings:
     * `beat_in_worker`: fire what is due in every worker too, as `celery beat -S jobkit` does.
     * `history_days`: days executions of definitions are kept [TFS: 31], and `history_bytes`, how many bytes of them.
     * `archive_backend`: URL of a database, as SQLAlchemy takes it, where workers keep them for good; "" for none.
+    * `on_finished_limit`: seconds a task's `on_finished` may take before it is stopped [WI: one minute].
     * `max_rescues`: how often a task that may run twice (`acks_late`, …) is run again because its worker vanished.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     keeper_interval: float = 0.5
     lease: float = 10.0
     renew: float = 3.0
+    on_finished_limit: float = 60.0
     max_rescues: int = 3
     beat_in_worker: bool = False
     history_days: float = 31.0
@@ -66,6 +68,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "history_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
     "archive_backend": (lambda value: isinstance(value, str), "a URL of SQLAlchemy"),
     "beat_in_worker": (lambda value: isinstance(value, bool), "True or False"),
+    "on_finished_limit": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "max_rescues": (lambda value: isinstance(value, int) and value >= 0, "a number, 0 or more"),
 }
 

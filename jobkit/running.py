@@ -72,6 +72,12 @@ class RunningJob:
         #: What the record remembers of earlier restarts, per cause.
         self.restarts = claim.restarts if claim else ""
         self.outcome = Outcome.SUCCEEDED
+        #: When it is to run once more: seconds from now, "never" without a start, None if it is not.
+        self.plan: float | str | None = None
+        #: True inside of `on_finished`.
+        self.telling = False
+        #: Fields that `on_finished` leaves for the next run.
+        self.left: dict[str, str] = {}
         self.message = ""
         #: True once its end is being recorded, and once it is.
         self.ending = self.ended = False
@@ -118,6 +124,8 @@ class RunningJob:
         for name, value in (("done", done), ("total", total)):
             if value is not None and not (isinstance(value, int | float) and value >= 0):
                 raise InvalidOption(option=f"progress({name})", value=value, allowed="must be a number, 0 or more")
+        if self.telling:
+            return  # the run is over
         self._progress = json.dumps([done, total, str(message)[:500]])
         if time.monotonic() - self._written >= WRITE_INTERVAL or done == total:
             self._written = time.monotonic()
@@ -135,7 +143,8 @@ class RunningJob:
         if number < logging.getLevelName(self.log_level):
             return
         self._lines += 1
-        self._ledger.log(self.id, self._holder, self._lines, level, str(message))
+        if not self.telling:  # the run is over, and its log with it
+            self._ledger.log(self.id, self._holder, self._lines, level, str(message))
 
     # -- keeping -------------------------------------------------------------------------------------------------
 
@@ -155,7 +164,10 @@ class RunningJob:
             raise NotSerializable(task=f"{self.task} (checkpoint)", serializer="json", reason=str(exc)) from exc
         if len(text) > CHECKPOINT_BYTES:
             raise PayloadTooLarge(task=f"{self.task} (checkpoint)", size=len(text), limit=CHECKPOINT_BYTES)
-        self._ledger.write(self.id, self._holder, {"checkpoint": text})
+        if self.telling:
+            self.left["checkpoint"] = text
+        else:
+            self._ledger.write(self.id, self._holder, {"checkpoint": text})
         self._checkpoint = text
 
     def iterate(self, items: Iterable[T], total: int | None = None) -> Iterator[tuple[int, T]]:
@@ -214,6 +226,18 @@ class RunningJob:
         """End well but not whole [TFS]: ``return self.job.partially_succeeded("3 rows skipped")``."""
         self.outcome, self.message = Outcome.PARTIALLY_SUCCEEDED, str(message)
         return result
+
+    def reschedule(self, seconds: float | None = 0.0) -> None:
+        """Have the job run once more, in the body (if it ends well) or in `on_finished` (however it ended) [WI].
+
+        Parameters: `seconds` from now; None for a run that waits for `resume` or `change_start_time`.  The next run
+        starts with what is saved as `checkpoint`.  A job whose policy has it run again anyway is not planned twice.
+        """
+        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
+            raise InvalidOption(option="reschedule", value=seconds, allowed="must be seconds, 0 or more, or None")
+        if self.ended and not self.telling:
+            raise InvalidOption(option="reschedule", value=seconds, allowed="only in the body or in on_finished")
+        self.plan = "never" if seconds is None else float(seconds)
 
     def last_words(self) -> dict[str, str]:
         """What was not written yet, for the end of the run to take along."""

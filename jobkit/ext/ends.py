@@ -12,12 +12,12 @@ from celery import states as celery_states
 from celery.exceptions import Retry
 
 from jobkit.errors import Fenced, IllegalTransition, JobUnknown
-from jobkit.ext import identity, messages
+from jobkit.ext import hooks, identity, messages
 from jobkit.model import Ending, Failure
 from jobkit.running import RunningJob, find
 from jobkit.states import Outcome, State
-from jobkit.store import End, Settled
-from jobkit.store.jobs import plain
+from jobkit.store import End, Settled, Verdict
+from jobkit.store.jobs import operation, plain
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -54,7 +54,8 @@ def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep
     common: dict[str, Any] = {"keep": keep, "meta": meta, "facts": job.last_words() if job else {}}
     if state == celery_states.SUCCESS:
         outcome, note = (job.outcome, job.message) if job else (Outcome.SUCCEEDED, "")
-        return End(("finish",), outcome, note, born=(*STARTED, "finish"), **common)
+        again = job.plan if job else None
+        return End(("finish",), outcome, note, born=(*STARTED, "finish"), **again_at(again), **common)
     if state == celery_states.REVOKED:
         verbs: tuple[str, ...] = (
             ("confirm_cancel",) if job and job.stop_reason is State.CANCELLING_BY_USER else _REVOKED
@@ -66,6 +67,11 @@ def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep
     verbs, outcome, _ = kind_of(cause)
     born = _NEVER_STARTED if verbs == _FAIL else (*STARTED, "fail")
     return End(verbs, outcome, str(cause)[:500], failure(cause, traceback), born=born, **common)
+
+
+def again_at(plan: float | str | None) -> dict[str, Any]:
+    """What a job planned for its next run, as an `End` has it."""
+    return {"paused": True} if plan == "never" else {"again": plan}
 
 
 def kind_of(cause: Any) -> tuple[tuple[str, ...], Outcome, str]:
@@ -92,29 +98,29 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     That is said loudly by the process that ran it; a worker's main process often hears of one end twice.
     """
     running = find(job_id)
-    if getattr(task, "on_finished", None):
+    if hooks.hook_of(task):
         end = replace(end, hook=running is None, here=running is not None)
-    try:
-        verdict = jobs.store.finish(job_id, holder, end, reason, stubborn=running is not None and identity.in_worker())
-    except (Fenced, IllegalTransition, JobUnknown) as exc:
-        level = logging.WARNING if running else logging.DEBUG
-        log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
-        verdict = None
+    verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
         running.ended = True
     if verdict:
         jobs.publish(verdict)
-    if verdict and verdict.code == "ok" and end.here and running and jobs.store.tell(job_id, verdict.run, end):
-        tell(task, running, Ending(State(verdict.state), verdict.run, end.outcome, end.note, end.failure))
+    if verdict and end.here and running:
+        ending = Ending(State(verdict.state), verdict.run, end.outcome, end.note, end.failure)
+        hook = (verdict.run, operation(), holder.worker)
+        if jobs.store.tell(job_id, hook):
+            hooks.tell(jobs, task, running, ending, hook, end)
     return verdict is not None
 
 
-def tell(task: Any, job: RunningJob, ending: Ending) -> None:
-    """Call the task's `on_finished`, which sees a run that has ended; what it raises is logged and changes nothing."""
-    hook = getattr(task, "on_finished", None)
-    if hook is None:
-        return
+def _finish(
+    jobs: JobKit, job_id: str, holder: Settled, end: End, reason: str, running: RunningJob | None
+) -> Verdict | None:
+    # What a body has left is reported however late: the process that ran it has nothing better to do.
+    stubborn = running is not None and identity.in_worker()
     try:
-        hook(job, ending)
-    except Exception:
-        log.exception("on_finished of %s[%s] raised; the run keeps its end", job.task, job.id)
+        return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn)
+    except (Fenced, IllegalTransition, JobUnknown) as exc:
+        level = logging.WARNING if running else logging.DEBUG
+        log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
+from billiard.process import current_process
 from celery.utils.nodenames import anon_nodename
 
 #: Set by the worker before its pool forks, so that every child knows whose it is.
@@ -30,3 +31,8 @@ def name() -> str:
 def in_worker() -> bool:
     """Is this a worker, or one of its children?"""
     return VARIABLE in os.environ
+
+
+def in_pool_child() -> bool:
+    """Is this a process that runs one task at a time, and nothing else?"""
+    return in_worker() and current_process()._name != "MainProcess"

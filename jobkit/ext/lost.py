@@ -13,10 +13,10 @@ from celery.exceptions import NotRegistered
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from jobkit.errors import JobUnknown
-from jobkit.ext import ends, identity, messages, restarts
+from jobkit.ext import ends, hooks, identity, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.policy import from_text
-from jobkit.states import Outcome, State
+from jobkit.states import Category, Outcome, State
 from jobkit.store import End, Settled, queries
 from jobkit.store.workers import Lost
 
@@ -28,6 +28,8 @@ log = logging.getLogger("jobkit")
 
 def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     """End a run this worker was handed: it holds it, so that nobody else settles it too."""
+    if State(lost.state).category is not Category.RUNNING:
+        return _settle_hook(jobs, lost)
     holder = Settled(lost.run, "", identity.worker())
     reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
@@ -44,6 +46,16 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
         backend.mark_as_failure(lost.id, exc, request=messages.context(jobs.app, lost.message, lost.run))
     if not isinstance(backend, Recording) or not lost.message:
         ends.finish_run(jobs, task, lost.id, holder, replace(end, failure=ends.failure(exc)), reason)
+
+
+def _settle_hook(jobs: JobKit, lost: Lost) -> None:
+    """It was about to be told that a run ended, or in the middle of it."""
+    run, _, rest = lost.hook.partition(" ")
+    token, _, worker = rest.partition(" ")
+    if token.startswith("!?") or not token:
+        return hooks.done(jobs, lost.id, (int(run), token, worker or identity.worker()), untold=True)
+    log.error("%s[%s] was being told that its run %s ended; it is not told again", lost.task, lost.id, run)
+    return hooks.done(jobs, lost.id, (int(run), token, worker), interrupted="its process died")
 
 
 def unknown(jobs: JobKit, name: str, id: str, message: Any, **_: Any) -> None:

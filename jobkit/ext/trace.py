@@ -19,7 +19,7 @@ from celery.app.task import Context
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
-from jobkit.ext import amqp, ends, identity, kill, messages, orders, restarts
+from jobkit.ext import amqp, ends, hooks, identity, kill, messages, orders, restarts
 from jobkit.model import Ending
 from jobkit.running import RunningJob, StopRequested, begin, leave
 from jobkit.states import Outcome, State
@@ -70,7 +70,7 @@ def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, reque
     jobs: JobKit = task.app.jobkit
     holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
     if claim.hook:
-        _tell_of(jobs, task, uuid, int(claim.hook), claim)
+        _tell_of(jobs, task, uuid, holder.token, claim)
     if claim.code == "removing":
         context = Context(request, args=args, kwargs=kwargs, called_directly=False)
         return _remove(jobs, task, uuid, claim, context)
@@ -144,13 +144,17 @@ def _was_given_back(jobs: JobKit, uuid: str, run: int) -> bool:
     return any(step.run == run and step.target is State.ABORTED_RESTART for step in jobs.history(uuid))
 
 
-def _tell_of(jobs: JobKit, task: Any, uuid: str, run: int, claim: Claim) -> None:
+def _tell_of(jobs: JobKit, task: Any, uuid: str, token: str, claim: Claim) -> None:
     """A run ended where nobody could tell the job: its process died, or it was revoked or killed from outside."""
-    job = RunningJob(uuid, task.name, jobs.store, Settled(run, "", identity.worker()), claim)
+    run, worker = int(claim.hook), identity.worker()
+    if not hooks.hook_of(task):
+        return hooks.done(jobs, uuid, (run, token, worker))
+    job = RunningJob(uuid, task.name, jobs.store, Settled(run, "", worker), claim)
     found, path = jobs.get(uuid), jobs.runs(uuid)
     state = next((one.state for one in path if one.number == run), found.state)
     outcome = found.outcome or Outcome.FAILED
-    ends.tell(task, job, Ending(state, run, outcome, found.message, found.failure))
+    ending = Ending(state, run, outcome, found.message, found.failure)
+    hooks.tell(jobs, task, job, ending, (run, token, worker))
 
 
 def _why(claim: Claim) -> str:

@@ -37,9 +37,15 @@ class Strays:
         self._next = time.monotonic() + self._every
         held = workers.held(self._store, self._worker)
         unseen = set(held).difference(self._busy())
-        astray = [run for job_id in unseen & self._suspects if (run := workers.own(self._store, self._worker, job_id))]
+        astray = unseen & self._suspects
         self._suspects = unseen
-        for run in astray:
-            log.error("%s[%s] is held and not run: its end could not be recorded", run.task, run.id)
-            self._settle(run)
+        for job_id in astray:
+            self._give_up(job_id)
         return len(astray)
+
+    def _give_up(self, job_id: str) -> None:
+        run = workers.own(self._store, self._worker, job_id)
+        if run is None:
+            return workers.disown(self._store, self._worker, job_id)
+        log.error("%s[%s] is held and not run: its end could not be recorded", run.task, run.id)
+        return self._settle(run)

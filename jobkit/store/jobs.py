@@ -7,7 +7,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from redis import Redis
@@ -193,13 +192,11 @@ class JobStore:
         """One call to Redis, tried again for a while, its failures named."""
         return patiently(what, self.url, self.patience)
 
-    def run(self, script: str, *args: Any) -> Any:
-        """Run a verb's script."""
+    def run(self, script: str, *args: Any, late: str = "") -> Any:
+        """Run a verb's script; `late` names what has happened already, and is recorded late if Redis cannot take it."""
+        if late:
+            return stubbornly(lambda: self._scripts(script, *args), self.url, late)
         return self.call(lambda: self._scripts(script, *args))
-
-    def _report(self, what: str, script: str, *args: Any) -> Any:
-        """Run the script of a verb that says what has happened already: late, if Redis cannot take it now."""
-        return stubbornly(lambda: self._scripts(script, *args), self.url, what)
 
     def check_schema(self) -> None:
         """Write the schema of a new namespace, or check that of an old one.  Raises: `SchemaMismatch`."""
@@ -227,10 +224,10 @@ class JobStore:
             raise InvalidOption(option="after", value=plan.after, allowed="must be another job than the one that waits")
         if any("\n" in tag for tag in plan.tags):
             raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
-        run = partial(self._report, f"the next run of job {plan.id}") if stubborn else self.run
-        reply = run(
+        reply = self.run(
             "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
             int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *plan.fields(),
+            late=f"the next run of job {plan.id}" if stubborn else "",
         )  # fmt: skip
         if reply[0] == b"missing":
             raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
@@ -342,18 +339,48 @@ class JobStore:
         Parameters: `stubborn` tries on for an hour while Redis cannot take it: of a body that is over already.
         Raises: `Fenced` if the run is somebody else's by now, `IllegalTransition` if the graph has no such walk.
         """
-        run = partial(self._report, f"the end of job {job_id}") if stubborn else self.run
-        reply = run(
+        reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
             BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
-            end.next_start(), end.telling(), *end.fields(),
+            end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
         )  # fmt: skip
         return self._verdict(job_id, reply)
 
-    def tell(self, job_id: str, run: int, end: End, token: str = "") -> bool:
-        """May the caller tell the job that this run has ended?  One may, however many ask, and whoever dies."""
-        reply = self.run("tell", job_id, run, token or operation(), OVER, end.spent())
+    def told(
+        self,
+        job_id: str,
+        hook: tuple[int, str, str],
+        *,
+        untold: bool = False,
+        interrupted: str = "",
+        again: float | str | None = None,
+        drop: str = "",
+        facts: Mapping[str, str] | None = None,
+        op: str = "",
+    ) -> Verdict:
+        """The job was told of the end of a run, by who holds the `hook`: run, token and worker.
+
+        Parameters: `untold`, it was not, and others may; `interrupted`, why it was stopped while it was told; `again`,
+        seconds until it is to run once more, "never" for a run without a start; `drop`, fields that nobody needs if it
+        is not; `facts`, fields to set.
+        Raises: `Fenced` if somebody else tells it, `IllegalTransition` if it cannot run again, having begun to.
+        """
+        start = again if isinstance(again, str) else "" if again is None else int(again * 1000)
+        reply = self.run(
+            "told", job_id, op or operation(), clean(hook[2].partition("|")[0]), *hook,
+            "?" if untold else clean(interrupted), _RESTART, start, drop, BIRTHS, OVER, _RELEASE, _RELEASE_LATER,
+            PUBLISH_LEASE, *(part for item in (facts or {}).items() for part in item),
+            late=f"what became of on_finished of job {job_id}",
+        )  # fmt: skip
+        return self._verdict(job_id, reply)
+
+    def tell(self, job_id: str, hook: tuple[int, str, str]) -> bool:
+        """May the caller (run, token, worker) tell the job of the end of this run?  One may, however many ask.
+
+        Who may says what became of it, see `told`.
+        """
+        reply = self.run("tell", job_id, *hook, OVER, late=f"who tells job {job_id} of its end")
         return self._verdict(job_id, reply, strict=False).code in ("ok", "again")
 
     def write(

@@ -11,7 +11,10 @@ _ACTIVE = ",".join(states(Category.RUNNING))
 
 
 class Lost(NamedTuple):
-    """A run whose worker vanished; whoever was handed it holds it now, and has to settle it."""
+    """A run whose worker vanished; whoever was handed it holds it now, and has to settle it.
+
+    One that has ended was being told so, as `hook` says.
+    """
 
     id: str
     run: int
@@ -21,6 +24,7 @@ class Lost(NamedTuple):
     restarts: str
     message: str
     task: str
+    hook: str = ""
 
 
 def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool, bool]:
@@ -80,10 +84,16 @@ def held(store: JobStore, worker: str) -> list[str]:
 
 
 def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
-    """A run this worker claimed and holds; None if it has ended or is another's, or was taken over already."""
-    names = ("run", "state", "policy", "restarts", "message", "task", "worker", "token")
+    """A run this worker holds: one it claimed, or one whose job it is telling of its end; None if it is another's."""
+    names = ("run", "state", "policy", "restarts", "message", "task", "hook", "worker", "token")
     found: Any = store.call(lambda: store.client.hmget(store.keys.job(job_id), names))
-    run, state, policy, restarts, message, task, holder, token = (part.decode() if part else "" for part in found)
-    if holder != worker or token.startswith("!") or state not in _ACTIVE.split(","):
-        return None
-    return Lost(job_id, int(run), state, worker, policy, restarts, message, task)
+    run, state, *rest, hook, holder, token = (part.decode() if part else "" for part in found)
+    claimed = holder == worker and not token.startswith("!") and state in _ACTIVE.split(",")
+    telling = hook.isdigit() or hook.endswith(f" {worker}")
+    policy, restarts, message, task = rest
+    return Lost(job_id, int(run), state, worker, policy, restarts, message, task, hook) if claimed or telling else None
+
+
+def disown(store: JobStore, worker: str, job_id: str) -> None:
+    """Forget a run this worker does not hold any more; one it holds stays."""
+    store.run("disown", job_id, worker, _ACTIVE)

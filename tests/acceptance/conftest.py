@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -38,9 +38,9 @@ def lifecycle(jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def start_worker(jobkit_store_url: str, notes: Path, worker_process: WorkerFactory) -> Callable[..., WorkerProcess]:
     """Start a worker of that app."""
-    env = {"JOBKIT_TEST_URL": jobkit_store_url, "JOBKIT_TEST_NOTES": str(notes), "PYTHONPATH": str(HERE)}
+    common = {"JOBKIT_TEST_URL": jobkit_store_url, "JOBKIT_TEST_NOTES": str(notes), "PYTHONPATH": str(HERE)}
 
-    def start(**options: object) -> WorkerProcess:
-        return worker_process("lifecycle_app", env=env, cwd=HERE.parent.parent, **options)
+    def start(env: Mapping[str, str] | None = None, **options: object) -> WorkerProcess:
+        return worker_process("lifecycle_app", env={**common, **(env or {})}, cwd=HERE.parent.parent, **options)
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from functools import partial
@@ -14,6 +15,8 @@ from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=URL, backend=URL)
 app.conf.update(worker_prefetch_multiplier=1, jobkit_lease=2.0, jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+if "JOBKIT_TEST_LIMIT" in os.environ:
+    app.conf.jobkit_on_finished_limit = float(os.environ["JOBKIT_TEST_LIMIT"])
 jobs = JobKit(app)
 
 
@@ -36,6 +39,55 @@ def told(self: Any, job: Any, ending: Ending) -> None:
 def add(self: Any, a: int, b: int) -> int:
     note("body", self.job.id, self.job.run)
     return a + b
+
+
+def plans(self: Any, job: Any, ending: Ending) -> None:
+    """Has the job run three times, counting in its checkpoint."""
+    told(self, job, ending)
+    job.checkpoint = (job.checkpoint or 0) + 1
+    if job.checkpoint < 3:
+        job.reschedule(0.1)
+
+
+@task(bind=True, on_finished=plans)
+def in_parts(self: Any, fails: bool = False) -> Any:
+    note("part", self.job.id, self.job.run, self.job.checkpoint)
+    if fails:
+        raise KeyError("part")
+    return self.job.checkpoint
+
+
+@task(bind=True)
+def plans_itself(self: Any) -> int:
+    if self.job.run < 3:
+        self.job.reschedule()
+    return int(self.job.run)
+
+
+def hangs_when_told(self: Any, job: Any, ending: Ending) -> None:
+    told(self, job, ending)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    note("survived", job.id)
+
+
+@task(bind=True, on_finished=hangs_when_told, policy=Policy(max_restarts=1, backoff=Backoff(first=0.1)))
+def told_for_ever(self: Any) -> int:
+    note("body", self.job.id, self.job.run)
+    if self.job.run == 1:
+        raise KeyError("once more")
+    return int(self.job.run)
+
+
+def deaf_when_told(self: Any, job: Any, ending: Ending) -> None:
+    told(self, job, ending)
+    ctypes.PyDLL(None).sleep(60)  # holds the interpreter's lock: no exception arrives, no other thread runs
+
+
+@task(bind=True, on_finished=deaf_when_told)
+def told_and_deaf(self: Any) -> int:
+    return int(self.job.run)
 
 
 @task(bind=True, on_finished=told)

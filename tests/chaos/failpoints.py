@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from jobkit.ext import ends
 from jobkit.ext.app import JobKit
 from jobkit.store import JobStore, workers
 from tests.chaos.evidence import HOOK, Evidence
@@ -72,7 +71,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "finished": partial(after, JobStore, "finish"),
     "may tell": partial(after, JobStore, "tell"),
     "in the hook": _in_the_hook,
-    "told": partial(after, ends, "tell"),
+    "told": partial(before, JobStore, "told"),
     # who keeps
     "taken": partial(after, JobStore, "take", lambda answer: answer[1]),
     "published": partial(before, JobStore, "published", lambda store, ids: ids),

@@ -196,7 +196,8 @@ class Stage:
         meta = json.loads(fields.get("meta", "{}"))
         result = meta.get("result") if meta.get("status") == "SUCCESS" else None
         most = policy.max_restarts if policy else self.jobs.settings.max_rescues if "late" in job_id else 0
-        return Record(job_id, records.path(job_id, fields["path"]), result, most, fields.get("hook", ""))
+        telling = fields.get("hook") or fields.get("hook_interrupted", "")
+        return Record(job_id, records.path(job_id, fields["path"]), result, most, telling)
 
     def leftovers(self) -> dict[str, int]:
         """The sizes of what should be empty in the end."""

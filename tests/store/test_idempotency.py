@@ -122,6 +122,19 @@ def locked_and_running(world: World) -> None:
     world.claim()
 
 
+def stale(world: World) -> None:
+    """A worker holds what another tells the end of."""
+    telling(world)
+    world.store.client.hset(world.store.keys.job("j"), "hook", "1 tok3 w2@host|boot2")
+
+
+def telling(world: World) -> None:
+    """A run has ended, and its process tells the job so."""
+    running(world)
+    world.store.finish("j", holder(), HERE)
+    world.store.tell("j", (1, "tok2", "w1@host|boot1"))
+
+
 def opening(world: World) -> None:
     """A rate that let one through lets the next one through by now."""
     for job_id in ("j", "k"):
@@ -239,7 +252,7 @@ CASES = {
     "create, in place of one": Case("create", submitted, lambda s: s.create(plan(), "client")),
     "create, as the next run": Case("create", running, lambda s: s.create(plan(), "client"), "next"),
     "create, by the run itself": Case("create", running, lambda s: s.create(plan(token="tok1"), "w1"), "next"),
-    "tell": Case("tell", untold, lambda s: s.tell("j", 1, HERE, "teller")),
+    "tell": Case("tell", untold, lambda s: s.tell("j", (1, "tok2", "w1@host|boot1"))),
     "create, after the end": Case("create", ended, lambda s: s.create(plan(), "client")),
     "create, with a lock": Case("create", nothing, lambda s: s.create(plan(locks=(Lock("a"),)), "client")),
     "create, behind a lock": Case("create", locked, lambda s: s.create(plan("m", locks=(Lock("b"),)), "client")),
@@ -267,6 +280,10 @@ CASES = {
         "stale",
     ),
     "suspend one that is blocked": Case("suspend", blocked, lambda s: s.suspend("j", "client")),
+    "disown": Case("disown", stale, lambda s: workers.disown(s, "w1@host|boot1", "j"), "ok"),
+    "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),
+    "told, by another": Case("told", untold, lambda s: s.told("j", (1, "", "w1@host|boot1"), untold=True), "ok"),
+    "told, and to run again": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"), again=0.0)),
     "grant": Case("grant", opening, lambda s: locks.grant(s, "keeper"), ""),
     "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
     "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),
@@ -344,9 +361,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
     run = JobStore.run
 
-    def recording(store: JobStore, *args: Any) -> Any:
+    def recording(store: JobStore, *args: Any, **options: Any) -> Any:
         calls.append(args)
-        return run(store, *args)
+        return run(store, *args, **options)
 
     monkeypatch.setattr(JobStore, "run", recording)
     return calls

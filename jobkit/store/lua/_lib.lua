@@ -80,13 +80,22 @@ local function owe(job, at, lease) redis.call("ZADD", key("outbox"), at + lease,
 
 -- It waits for the job before it, which has to know: most jobs are waited for by nobody, and look for nobody at their end.
 local function follow(job)
+  if (job.after or "") == "" then return end
   redis.call("SADD", key("after", job.after), job.id)
   redis.call("HSET", key("job", job.after), "followed", 1)
 end
 
--- May the run be queued, or has it to wait for the job before it?
+-- May the run be queued, or has it to wait: for the job before it, or for its own last run, still in `on_finished`?
 local function held_by(job, ended)
+  if job.telling then return true end
   if not job.after or job.after == "" then return false end
   local state = redis.call("HGET", key("job", job.after), "state")
   return state and not has(ended, state)
+end
+
+-- An ended job lives again.
+local function revive(job)
+  redis.call("PERSIST", job.key)
+  redis.call("ZREM", key("ended"), job.id)
+  redis.call("HDEL", job.key, "ended", "expires")
 end

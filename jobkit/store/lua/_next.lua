@@ -25,27 +25,33 @@ local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   end
 end
 
+-- Let a job go that waited for another, or for its own last run.
+local function go_on(job, now, later, at, op, by, reason, lease, reply)
+  local ahead = job.start and tonumber(job.start) > at
+  local targets = walk(job.state, ahead and later or now)
+  if job.bonds then
+    bonds().reply = reply
+    if bonds().place(job, at, op, by, reason) then bonds().go(job, at) end
+  elseif targets then
+    record(job, targets, at, op, by, reason)
+    save(job, at)
+    if ahead then
+      redis.call("ZADD", key("due"), job.start, job.id)
+    else
+      owe(job, at, lease)
+      add(reply, job.id, job.run, message_of(job))
+    end
+  end
+end
+
 -- Let the jobs go that waited for this one.
 local function release(id, now, later, at, op, by, reason, lease, reply)
   for _, waiting in ipairs(redis.call("SMEMBERS", key("after", id))) do
     local job = load(waiting)
-    local ahead = job.start and tonumber(job.start) > at
     -- It may come after another job by now.
-    local mine = job.state and job.after == id
-    local targets = mine and walk(job.state, ahead and later or now)
-    if mine and job.bonds then
-      job.after = nil
-      bonds().reply = reply
-      if bonds().place(job, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason) then bonds().go(job, at) end
-    elseif targets then
-      record(job, targets, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason)
-      save(job, at)
-      if ahead then
-        redis.call("ZADD", key("due"), job.start, waiting)
-      else
-        owe(job, at, lease)
-        add(reply, waiting, job.run, message_of(job))
-      end
+    if job.state and job.after == id then
+      job.after = job.bonds and "" or job.after
+      go_on(job, now, later, at, op, by, "job " .. id:gsub("%c", " ") .. " " .. reason, lease, reply)
     end
   end
   redis.call("DEL", key("after", id))

@@ -23,7 +23,7 @@ local function answer(code)
 end
 
 -- The end of a run is told by one: who asked first, however often he asks.
-local told, teller = (job.hook or ""):match("^(%d+) ?(.*)")
+local told, teller = (job.hook or ""):match("^(%d+) ?(%S*)")
 job.hook = (teller == "" or teller == token) and told or nil
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
 if run ~= "" then
@@ -34,11 +34,13 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") 
   job.run = job.run + 1
   record(job, walk("", ARGV[8]), at, token .. "b", "client", "sent without jobkit", true)
   add(fields, "submitted", at, unpack(ARGV, common + 1))
-  redis.call("PERSIST", job.key)
-  redis.call("ZREM", key("ended"), id)
+  revive(job)
 end
 
-if job.hook then redis.call("HSET", job.key, "hook", told .. " " .. token) end
+if job.hook then
+  redis.call("HSET", job.key, "hook", told .. " " .. token .. " " .. ARGV[11])
+  redis.call("SADD", key("held", ARGV[11]), id)
+end
 if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
 local targets = walk(job.state, ARGV[6])
 if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then

@@ -32,7 +32,9 @@ if not targets or #targets == 0 then return {"refused", job.state or "", job.run
 record(job, targets, at, op, by, reason, born)
 local reply, message = {"ok", job.state, job.run}, ARGV[15]
 if definition_of(id) then conclude(job, definition_of(id), at, fields) end
-if job.worker then redis.call("SREM", key("held", job.worker), id) end
+job.telling = ARGV[20] == "2"
+if job.telling then redis.call("SADD", key("held", ARGV[7]), id) -- until it is told
+elseif job.worker then redis.call("SREM", key("held", job.worker), id) end
 if message ~= "" then add(fields, "meta", message) end
 if ARGV[20] ~= "0" then add(fields, "hook", job.run) end
 

@@ -3,28 +3,35 @@
 What it was handed before and did not settle (an answer was lost, or it could not) is handed to it again.
 KEYS  1 base of the namespace
 ARGV  1 the caller's worker  2 how many at most  3 states a held run may stand in
-Returns {id, run, state, worker that vanished, its policy, restarts so far, message, task, …} ]]
+Returns {id, run, state, worker that vanished, its policy, restarts so far, message, task, hook, …}; one that has ended was
+being told so ]]
 local me, most, active = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local taken = {}
 local function hand(id, from)
-  local run, state, policy, restarts, message, task = unpack(
-    redis.call("HMGET", key("job", id), "run", "state", "policy", "restarts", "message", "task"))
-  add(taken, id, run, state, from, policy or "", restarts or "", message or "", task or "")
+  local run, state, policy, restarts, message, task, hook = unpack(
+    redis.call("HMGET", key("job", id), "run", "state", "policy", "restarts", "message", "task", "hook"))
+  add(taken, id, run, state, from, policy or "", restarts or "", message or "", task or "", hook or "")
 end
 
 for _, id in ipairs(redis.call("SMEMBERS", key("held", me))) do
-  local from = (redis.call("HGET", key("job", id), "token") or ""):match("^!(.*)")
+  local token, hook = unpack(redis.call("HMGET", key("job", id), "token", "hook"))
+  local from = (token or ""):match("^!(.*)") or (hook or ""):match("^%d+ !%??(%S*)")
   if from then hand(id, from) end
 end
 for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", clock(), "LIMIT", 0, 20)) do
   local held = most > 0 and redis.call("SRANDMEMBER", key("held", worker), most) or {}
   most = most - #held
   for _, id in ipairs(held) do
-    local holder, state = unpack(redis.call("HMGET", key("job", id), "worker", "state"))
+    local holder, state, hook = unpack(redis.call("HMGET", key("job", id), "worker", "state", "hook"))
     redis.call("SREM", key("held", worker), id)
     if state and holder == worker and has(active, state) then
       -- No claim's token begins so: it says from whom the run was taken, and that it is not settled.
       redis.call("HSET", key("job", id), "worker", me, "token", "!" .. worker)
+      redis.call("SADD", key("held", me), id)
+      hand(id, worker)
+    elseif state and hook and (hook:match("^%d+$") or hook:match("^%d+ %S+ (.*)") == worker) then
+      local begun = hook:find(" ") and " !" or " !?"
+      redis.call("HSET", key("job", id), "hook", hook:match("^%d+") .. begun .. worker .. " " .. me)
       redis.call("SADD", key("held", me), id)
       hand(id, worker)
     end
