@@ -64,6 +64,9 @@ class Queued(str, Enum):
     REPLACED = "replaced"
     REFUSED = "refused"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

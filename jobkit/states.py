@@ -106,6 +106,9 @@ class FiveState(str, Enum):
     HOST_BLOCKED = "HOST_BLOCKED"
     NOT_SCHEDULED = "NOT_SCHEDULED"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class WmiState(IntEnum):
     """``JobState`` of CIM_ConcreteJob, which Hyper-V's Msvm_ConcreteJob inherits [HV]."""

@@ -109,7 +109,10 @@ class Definitions:
         Raises: `DefinitionConflict` with both versions, if somebody else has changed one meanwhile.
         """
         stored = definitions.read(self._jobs.store, [one.id for one in changed])
-        return self._write(list(zip(changed, stored, strict=True)))
+        # Whether it is paused is no matter of who edits it.
+        return self._write(
+            [(replace(new, status=old.status if old else None), old) for new, old in zip(changed, stored, strict=True)]
+        )
 
     def delete(self, *ids: str) -> list[str]:
         """Delete definitions; what they queued still runs.  Returns the ids of those that were there."""

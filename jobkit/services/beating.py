@@ -1,4 +1,4 @@
-"""Fire what is due: slots of definitions, backups, and the end of those that were made for one run.
+"""Fire what is due: slots of definitions, and backups.
 
 Any number do so at once, without a leader: a slot is taken by the script that also records its run, so whoever is
 second is told that it is gone, also when it slept for a minute in between.
@@ -59,9 +59,7 @@ class Beat:
 
     def _fire(self, due: Due, at: datetime) -> None:
         one = due.definition
-        if due.kind == "end":
-            definitions.undefine(self._store, (one.id, None))
-        elif due.kind == "backup":
+        if due.kind == "backup":
             self._insure(due)
         elif due.slot is not None:
             self._take(one, decided(one, due.slot, due.at, at))

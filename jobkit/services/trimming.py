@@ -1,4 +1,4 @@
-"""Drop executions that are older than they are kept, also where no new ones come."""
+"""Drop executions that are older than they are kept, also where no new ones come, and definitions made for a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Trimming:
         self._store, self._next = store, 0.0
 
     def run_once(self) -> int:
-        """One round: returns how many executions went."""
+        """One round: returns how many went."""
         if time.monotonic() < self._next:
             return 0
         self._next = time.monotonic() + PAUSE * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret

@@ -50,7 +50,7 @@ class Defined(NamedTuple):
 
 
 class Due(NamedTuple):
-    """An entry of `ticks` whose time has come: what it is of (slot, backup, end), and when it was due, in ms."""
+    """An entry of `ticks` whose time has come: what it is of (slot or backup), and when it was due, in ms."""
 
     kind: str
     at: int

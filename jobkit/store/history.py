@@ -22,9 +22,9 @@ def keep(store: JobStore, age: float, size: int) -> None:
     store.call(lambda: store.client.hset(store.keys.key("about"), mapping=bounds))
 
 
-def trim(store: JobStore) -> int:
-    """Drop what is older than it is kept; returns how many."""
-    return int(store.run("trim"))
+def trim(store: JobStore, most: int = 200) -> int:
+    """Drop what is older than it is kept, and definitions that were made for a while; returns how many of both."""
+    return sum(map(int, store.run("trim", most)))
 
 
 def read(store: JobStore, definition: str = "", since: datetime | None = None) -> Iterator[Execution]:

@@ -41,7 +41,8 @@ KINDS = {
     "definition": "definition:",  # hash: a definition
     "definitions": "definitions",  # zset: ids of all definitions
     "declared": "declared",  # hash: id -> what code declares of a definition
-    "ticks": "ticks",  # zset: ids of definitions by when their next slot fires; ID~backup, ID~end by when those are due
+    "ticks": "ticks",  # zset: ids of definitions by when their next slot fires; ID~backup by when that is due
+    "expiring": "expiring",  # zset: ids of definitions that are deleted then
     "throttled": "throttled:",  # string: the last start that was granted to a throttled key
     "history": "history",  # stream: executions of definitions
     "executions": "executions:",  # zset: where the executions of one definition stand in the history, by their end

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def shape(printed: str) -> list[str]:
@@ -40,6 +40,20 @@ def test_the_example_prints_what_the_readme_says(
     )
     assert done.returncode == 0, done.stderr
     assert shape(done.stdout) == shape(blocks("text")[0])
+
+
+def test_the_page_on_definitions_prints_what_it_says(jobkit_store_url: str) -> None:
+    page = (ROOT / "docs" / "definitions.md").read_text()
+    [code] = blocks("python", page)
+    done = subprocess.run(
+        [sys.executable, "-c", f"redis = {jobkit_store_url!r}\n{code}"],
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == blocks("text", page)[0]
 
 
 def test_every_file_it_points_to_is_there() -> None:

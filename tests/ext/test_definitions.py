@@ -25,7 +25,7 @@ from jobkit import (
 from jobkit.ext import declaring
 from jobkit.ext.beat import BeatOf, Scheduler
 from jobkit.states import FiveState, State
-from jobkit.store import Plan, definitions
+from jobkit.store import Plan, definitions, history
 
 UTC = timezone.utc
 
@@ -111,7 +111,7 @@ def test_queue_one_time(jobs: JobKit, add: Any) -> None:
     answer = jobs.definitions.queue_one_time(task=add, data={"a": 1, "b": 1}, keep_days=0)
     assert answer.verdict is Queued.QUEUED
     assert jobs.definitions.get(answer.job_id[1:]).status.state is FiveState.QUEUED
-    BeatOf(jobs).run_once()
+    assert history.trim(jobs.store) == 1
     with pytest.raises(DefinitionUnknown):
         jobs.definitions.get(answer.job_id[1:])
     assert jobs.get(answer.job_id).state is State.QUEUED
@@ -324,3 +324,10 @@ def test_what_works_on_a_host_waits_while_that_is_away(jobs: JobKit, add: Any) -
     jobs.hosts.online("eu-1")
     seen.append(state())
     assert seen == [FiveState(name) for name in ("SCHEDULED", "HOST_BLOCKED", "HOST_BLOCKED", "QUEUED")]
+
+
+def test_who_edits_a_paused_definition_does_not_resume_it(jobs: JobKit, nightly: Any) -> None:
+    jobs.definitions.pause("nightly", "closed")
+    jobs.definitions.update(replace(nightly, version=2, schedules=(schedule(5),)))
+    status = jobs.definitions.get("nightly").status
+    assert (status.paused, status.next_at) == ("closed", None)

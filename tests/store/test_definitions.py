@@ -12,9 +12,10 @@ from redis import Redis
 
 from jobkit.definitions import Definition, Enabled, Status
 from jobkit.errors import DefinitionUnknown
+from jobkit.locks import Lock
 from jobkit.model import Failure
 from jobkit.states import FiveState, Outcome
-from jobkit.store import End, Verdict, definitions
+from jobkit.store import End, Verdict, definitions, history
 from jobkit.store.definitions import Change, Defined, Step
 from jobkit.store.records import when
 from tests.store.world import NOW, World, holder, plan
@@ -364,3 +365,25 @@ def test_a_log_level_is_what_it_was_when_its_time_is_over(one: Stored) -> None:
     one.world.advance(1000)
     one.queue()
     assert one.run(2).newest[2] == "WARNING"
+
+
+def test_a_definition_made_for_a_while_goes_when_that_is_over(one: Stored) -> None:
+    definitions.define(one.store, [Change(replace(ONE, id="short"))], "e", "op", 5.0)
+    one.world.advance(4_999)
+    assert history.trim(one.store) == 0
+    one.world.advance(1)
+    assert history.trim(one.store) == 1
+    assert definitions.ids(one.store) == ["one"]
+
+
+def test_a_definition_whose_task_needs_a_lock_waits_for_it(one: Stored) -> None:
+    one.world.submit("other", locks=(Lock("db"),))
+    wanted = plan("@one", tags=("@one",), locks=(Lock("db"),))
+    answer, _ = definitions.queue(one.store, "one", "@one", wanted, "c", "", "op", 5.0)
+    assert (answer.code, answer.publish) == ("queued", ())
+    assert definitions.queue(one.store, "one", "@one", wanted, "c", "", "op2")[0].code == "advanced"
+    assert one.job["state"] == "WAITING_FOR_LOCK"
+    one.run(1, DONE, "other")
+    assert one.job["state"] == "QUEUED"
+    one.run()
+    one.world.check()

@@ -16,5 +16,5 @@ local function define(one, at, op, by, expires)
   end
   if one.backup == "" then redis.call("ZREM", ticks, one.id .. "~backup") end
   if tonumber(one.backup) then redis.call("ZADD", ticks, at + one.backup, one.id .. "~backup") end
-  if expires ~= "" then redis.call("ZADD", ticks, at + expires, one.id .. "~end") end
+  if expires ~= "" then redis.call("ZADD", key("expiring"), at + expires, one.id) end
 end
