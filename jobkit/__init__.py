@@ -18,6 +18,7 @@ from jobkit.errors import (
     StoreError,
     StoreRefused,
     StoreUnavailable,
+    TooManyPins,
 )
 from jobkit.ext.app import JobKit
 from jobkit.locks import Lock, Rate, Semaphore
@@ -71,6 +72,7 @@ __all__ = [
     "StoreError",
     "StoreRefused",
     "StoreUnavailable",
+    "TooManyPins",
     "Transition",
     "schedule",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
+
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -46,6 +48,36 @@ class AsyncClient:
         """See `submit`."""
         return await self._in_thread("submit", signature, **options)
 
+    async def asubmit_many(self, signatures: Any, **options: Any) -> Any:
+        """See `submit_many`."""
+        return await self._in_thread("submit_many", signatures, **options)
+
+    async def await_one(self, job: Any, *, timeout: float | None = None) -> Job:
+        """See `wait`, of which the usual name would be a word of Python's own."""
+        return await self._in_thread("wait", job, timeout=timeout)  # type: ignore[no-any-return]
+
+    async def await_many(self, jobs: Any, **options: Any) -> list[Job]:
+        """See `wait_many`."""
+        return await self._in_thread("wait_many", jobs, **options)  # type: ignore[no-any-return]
+
+    async def aends(self, jobs: Any, *, timeout: float | None = None) -> AsyncIterator[Job]:
+        """See `ends`."""
+        ended: Iterator[Job] = self.ends(jobs, timeout=timeout)  # type: ignore[attr-defined]
+        async for job in _in_threads(ended):
+            yield job
+
+    async def apin(self, job_id: str, **options: Any) -> None:
+        """See `pin`."""
+        await self._in_thread("pin", job_id, **options)
+
+    async def aunpin(self, job_id: str, **options: Any) -> bool:
+        """See `unpin`."""
+        return await self._in_thread("unpin", job_id, **options)  # type: ignore[no-any-return]
+
+    async def aforget(self, job_id: str) -> None:
+        """See `forget`."""
+        await self._in_thread("forget", job_id)
+
     async def aabort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """See `abort`."""
         return await self._in_thread("abort", job_id, reason, grace)  # type: ignore[no-any-return]
@@ -71,12 +103,18 @@ class AsyncClient:
     ) -> AsyncIterator[tuple[str, Transition]]:
         """See `watch`."""
         steps: Iterator[tuple[str, Transition]] = self.watch(job_id, timeout=timeout)  # type: ignore[attr-defined]
-        try:
-            while (step := await asyncio.to_thread(next, steps, None)) is not None:
-                yield step
-        finally:
-            with suppress(ValueError):  # its thread is inside it: it ends there by itself
-                steps.close()  # type: ignore[attr-defined]
+        async for step in _in_threads(steps):
+            yield step
 
     async def _in_thread(self, name: str, *args: Any, **options: Any) -> Any:
         return await asyncio.to_thread(getattr(self, name), *args, **options)
+
+
+async def _in_threads(items: Iterator[T]) -> AsyncIterator[T]:
+    """The items of a generator that blocks, each fetched in a thread."""
+    try:
+        while (item := await asyncio.to_thread(next, items, None)) is not None:
+            yield item
+    finally:
+        with suppress(ValueError):  # its thread is inside it: it ends there by itself
+            items.close()  # type: ignore[attr-defined]

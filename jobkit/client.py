@@ -8,19 +8,20 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobUnknown, nearest
+from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobNotFound, nearest
 from jobkit.hosts import Blocks, Hosts
 from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, locks, queries, records
 from jobkit.store.keys import checked_id
 from jobkit.times import milliseconds
+from jobkit.waiting import Waiting
 
 #: Jobs a page may hold.
 PAGE_LIMIT = 1000
 
 
-class Client:
+class Client(Waiting):
     """Jobs of one namespace.
 
     Parameters: a `store`; `decode`, which turns a stored result into (result, Celery's status); `by`, who the history
@@ -31,12 +32,24 @@ class Client:
         self.store, self._decode, self._by = store, decode, by
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands now.  Raises: `JobUnknown`, `BadRecord`."""
-        found = queries.record(self.store, _id(job_id))
-        meta = found.pop(b"meta", b"")
-        fields = records.texts(found)  # type: ignore[arg-type]
+        """The job as it stands now; of an ended job that is a use of it.
+
+        Raises: `JobExpired`, `JobUnknown`, `BadRecord`.
+        """
+        return self._job(job_id, queries.record(self.store, _id(job_id)))
+
+    def _job(self, job_id: str, record: dict[bytes, bytes]) -> Job:
+        meta = record.pop(b"meta", b"")
         result, status = self._decode(meta) if meta else (None, "")
-        return records.job(job_id, fields, result, status)
+        return records.job(job_id, records.texts(record), result, status)  # type: ignore[arg-type]
+
+    def forget(self, job_id: str) -> None:
+        """Delete the record of an ended job: who asks for it is told that it was deleted.
+
+        Of a live one only its result so far goes.  Raises: `JobExpired`, `JobUnknown`.
+        """
+        if self.store.forget(_id(job_id)).code == "missing":
+            raise self.store.absence(job_id)
 
     def query(
         self,
@@ -72,15 +85,15 @@ class Client:
         return queries.counts(self.store)
 
     def history(self, job_id: str) -> tuple[Transition, ...]:
-        """Every transition of every run, oldest first.  Raises: `JobUnknown`."""
+        """Every transition of every run, oldest first.  Raises: `JobNotFound`."""
         return queries.history(self.store, _id(job_id))
 
     def runs(self, job_id: str) -> tuple[Run, ...]:
-        """The runs of a job, each with its path.  Raises: `JobUnknown`."""
+        """The runs of a job, each with its path.  Raises: `JobNotFound`."""
         return records.runs(self.history(job_id))
 
     def log(self, job_id: str) -> tuple[LogLine, ...]:
-        """The lines its body logged.  Raises: `JobUnknown`."""
+        """The lines its body logged.  Raises: `JobNotFound`."""
         return queries.log(self.store, _id(job_id))
 
     def locks(self) -> tuple[LockState, ...]:
@@ -112,6 +125,12 @@ class Client:
                 raise TimeoutError(f"job {job_id or '*'}: not ended within {timeout} s")
 
     def _watch_one(self, job_id: str) -> Iterator[tuple[str, Transition] | None]:
+        with self._keeping([job_id]) as keep:
+            for item in self._steps_of(job_id):
+                keep()
+                yield item
+
+    def _steps_of(self, job_id: str) -> Iterator[tuple[str, Transition] | None]:
         ready: list[bool] = []
         seen, gone = 0, False
         for item in queries.announcements(self.store, job_id, ready):
@@ -121,7 +140,7 @@ class Client:
             if ready and not gone and not (item and item[1].target.is_live):
                 try:
                     steps = self.history(job_id)
-                except JobUnknown:
+                except JobNotFound:
                     if not seen:
                         raise
                     gone = True  # kept for no time: what was announced of it is all there is
@@ -136,18 +155,18 @@ class Client:
     def suspend(self, job_id: str, reason: str = "") -> State:
         """Take the planned start of a job that has not started away; it keeps all it knows.
 
-        Raises: `JobUnknown`, `IllegalTransition`.
+        Raises: `JobNotFound`, `IllegalTransition`.
         """
         return self._act(self.store.suspend(_id(job_id), self._by, reason))
 
     def resume(self, job_id: str, reason: str = "") -> State:
-        """Start a waiting or suspended job as soon as it may.  Raises: `JobUnknown`, `IllegalTransition`."""
+        """Start a waiting or suspended job as soon as it may.  Raises: `JobNotFound`, `IllegalTransition`."""
         return self._act(self.store.change_start(_id(job_id), None, self._by, reason))
 
     def change_start_time(self, job_id: str, when: datetime | float, reason: str = "") -> State:
         """Give a job that has not started another start time, in place.
 
-        Parameters: an aware datetime, or seconds from now, 0 or more.  Raises: `JobUnknown`, `IllegalTransition`,
+        Parameters: an aware datetime, or seconds from now, 0 or more.  Raises: `JobNotFound`, `IllegalTransition`,
         `InvalidOption`.
         """
         return self._act(self.store.change_start(_id(job_id), milliseconds("when", when), self._by, reason))
@@ -157,7 +176,7 @@ class Client:
 
         One that has not started is REMOVING, and REMOVED once a worker has told the job so.  One that runs is
         CANCELLING_BY_USER: it sees `should_finish`, has its grace period (`grace`, seconds), and then is killed.
-        Raises: `JobUnknown`, `IllegalTransition` for a job that has ended.
+        Raises: `JobNotFound`, `IllegalTransition` for a job that has ended.
         """
         try:
             return self._act(self.store.remove(_id(job_id), self._by, reason))
@@ -167,7 +186,7 @@ class Client:
     def pause(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """Tell a running job to pause: it leaves a checkpoint, and its next run is SUSPENDED until `resume`.
 
-        Raises: `JobUnknown`, `IllegalTransition` for a job that does not run.
+        Raises: `JobNotFound`, `IllegalTransition` for a job that does not run.
         """
         return State(self.store.ask(_id(job_id), "request_pause", self._by, reason, _grace(grace)).state)
 

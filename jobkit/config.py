@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jobkit.errors import InvalidOption, nearest
+from jobkit.states import Outcome
 from jobkit.store.keys import Keys
 
 #: What every option of ours begins with in the app's configuration.
@@ -19,7 +20,16 @@ class Settings:
 
     * `namespace`: which jobs belong together; also the hash tag of all keys.
     * `backend`: URL of the store's Redis; "" means the result backend's Redis, else the broker's.
-    * `retention`: seconds an ended job is kept [HV: 5 minutes]; None: 300, or the app's own `result_expires`.
+    * `retention`: seconds an ended job is kept [HV: 5 minutes], or a mapping of outcomes to seconds
+      (``{"FAILED": 86400}``; the others 300); None: 300, or the app's own `result_expires`.  A task's own `retention`
+      wins, and `keep` of a single job wins over both.
+    * `retention_jobs`: how many ended jobs are kept at most [HV: 4096]; the least recently used go first, of the owner
+      with the most.  0: any number; None: 4096, or any number where the app's own `result_expires` says how long.
+    * `retention_bytes`: how many bytes their records may take; 0: any number.
+    * `retention_least`: seconds an ended job is kept in any case, unless memory itself is at stake.
+    * `pins`: how many of one owner's jobs may be pinned (those that are waited for are).
+    * `gone_jobs`, `gone_retention`: of how many jobs whose record has gone it stays known what became of them, and for
+      how many seconds at most.
     * `max_message_bytes`: the largest message that is accepted.
     * `celery_results`: also write Celery's own result key, for clients that do not have jobkit.
     * `patience`: seconds a client's call is tried again while Redis does not answer.
@@ -35,7 +45,13 @@ class Settings:
 
     namespace: str = "jobkit"
     backend: str = ""
-    retention: float | None = None
+    retention: float | Mapping[str, float] | None = None
+    retention_jobs: int | None = None
+    retention_bytes: int = 0
+    retention_least: float = 30.0
+    pins: int = 10_000
+    gone_jobs: int = 20_000
+    gone_retention: float = 86_400.0
     max_message_bytes: int = 8 * 1024 * 1024
     celery_results: bool = False
     patience: float = 3.0
@@ -54,10 +70,38 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
+def _count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_retention(value: Any) -> bool:
+    """Can this say how long ended jobs are kept?"""
+    if isinstance(value, Mapping):
+        return all(name in Outcome.__members__ and _seconds(each) for name, each in value.items())
+    return value is None or _seconds(value)
+
+
+#: What `is_retention` allows, in words.
+RETENTION = f"seconds, 0 or more, or such for some of {', '.join(Outcome.__members__)}"
+
+
+def seconds(option: str, value: Any) -> float:
+    """The value, if it is a length of time.  Raises: `InvalidOption`."""
+    if not _seconds(value):
+        raise InvalidOption(option=option, value=value, allowed="must be seconds, 0 or more")
+    return float(value)
+
+
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "namespace": (lambda value: isinstance(value, str), "a name"),
     "backend": (lambda value: isinstance(value, str), "a Redis URL"),
-    "retention": (lambda value: value is None or _seconds(value), "seconds, 0 or more"),
+    "retention": (is_retention, RETENTION),
+    "retention_jobs": (lambda value: value is None or _count(value, 0), "a number, 0 or more, or None"),
+    "retention_bytes": (lambda value: _count(value, 0), "a number of bytes, 0 or more"),
+    "retention_least": (_seconds, "seconds, 0 or more"),
+    "pins": (lambda value: _count(value, 0), "a number, 0 or more"),
+    "gone_jobs": (_count, "a number above 0"),
+    "gone_retention": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "max_message_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
     "celery_results": (lambda value: isinstance(value, bool), "True or False"),
     "patience": (_seconds, "seconds, 0 or more"),

@@ -8,6 +8,7 @@
     │   └── JobExpired           it was there, its record has gone
     ├── DefinitionUnknown        (also a LookupError) no such definition
     ├── DefinitionConflict       somebody else has changed it meanwhile
+    ├── TooManyPins              as many of an owner's jobs are pinned as may be
     ├── IllegalTransition        the graph has no such edge from where the job stands
     ├── Fenced                   the run has another owner by now
     ├── InvalidOption            (also a ValueError) an option, its value, what is allowed
@@ -29,7 +30,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobkit.states import Outcome, State
 
 
 class JobkitError(Exception):
@@ -61,10 +67,20 @@ class JobUnknown(JobNotFound):
 
 
 class JobExpired(JobNotFound):
-    """job {job_id} ended {state} at {ended_at} and its record has expired"""
+    """job {job_id} has expired: {story}
 
-    state: str
-    ended_at: str
+    What is still known of it: `state`, `outcome`, `message`, `ended_at` (each None or "" where that is forgotten too),
+    when its record went, and `why`: age, cap, bytes, memory, deleted, or unknown.
+    """
+
+    namespace: str
+    state: State | None
+    outcome: Outcome | None
+    message: str
+    ended_at: datetime | None
+    gone_at: datetime | None
+    why: str
+    story: str
 
 
 class DefinitionUnknown(JobkitError, LookupError):
@@ -87,6 +103,13 @@ version {found} now; nothing was changed
     by: str
     mine: Any
     theirs: Any
+
+
+class TooManyPins(JobkitError):
+    """job {job_id} was not pinned: {limit:,} jobs of its owner are already (jobkit_pins)"""
+
+    job_id: str
+    limit: int
 
 
 class IllegalTransition(JobkitError):

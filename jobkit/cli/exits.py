@@ -39,7 +39,8 @@ _ADDRESS = "The address comes from `jobkit_backend`, else the result backend, el
 #: The first class that fits an error decides.
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.JobUnknown, UNKNOWN, "The newest jobs: {command} list   (the first or last 6 characters of an ID will do)"),
-    (errors.JobExpired, EXPIRED, "Ended jobs are kept for `jobkit_retention` seconds. What there is: {command} list"),
+    (errors.JobExpired, EXPIRED, "What its worker logged is in that worker's log. What there is: {command} list"),
+    (errors.TooManyPins, CONFLICT, ""),
     (errors.DefinitionUnknown, UNKNOWN, "What there is: {command} definitions"),
     (errors.DefinitionConflict, CONFLICT, "As it is now: {command} definitions {definition_id}"),
     (errors.ArchiveError, UNAVAILABLE, "Its address is `jobkit_archive_backend`."),

@@ -45,6 +45,8 @@ class Wish:
     after: str = ""
     start: int | None = None
     suspended: bool = False
+    keep: int | None = None
+    until_read: bool = False
     locks: tuple[Lock, ...] = ()
     record: Callable[[Plan], object] | None = None
     host: str = ""
@@ -156,6 +158,9 @@ class Recorder:
             locks=locks,
             host=wish.host,
             token=running.holder.token if running and again and not running.ended else "",
+            keep=wish.keep,
+            until_read=wish.until_read,
+            kin=kin_of(headers),
             facts=facts(headers, self._queue, options.get("priority")),
         )
         return plan, wire
@@ -167,6 +172,12 @@ class Recorder:
             return wished
         headers[messages.LOCKS_HEADER] = True
         return () if again else checked("locks", (*wished, *policy.locks_for(body[0], body[1])))
+
+
+def kin_of(headers: dict[str, Any]) -> str:
+    """What a job is retained as one with: the root of its tree or, of one that is a root itself, its group."""
+    root = headers.get("root_id")
+    return str(root) if root not in (None, headers.get("id")) else headers.get("group") or ""
 
 
 def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> dict[str, str | int]:

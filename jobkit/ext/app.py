@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sized
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,10 @@ from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.locks import Lock, checked
-from jobkit.store import JobStore, Verdict, history
+from jobkit.states import Outcome
+from jobkit.store import JobStore, Limits, Verdict, history
 from jobkit.times import milliseconds
+from jobkit.waiting import Progress, teller
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,6 +37,8 @@ log = logging.getLogger("jobkit")
 
 #: Seconds a worker waits for Redis before a claim or an end gives up.
 WORKER_PATIENCE = 60.0
+#: Milliseconds of an app whose results never expire (`result_expires` of None or 0): ten years.
+FOREVER = 315_360_000_000
 
 
 class JobKit(Client, AsyncClient, Coalescing):
@@ -74,7 +78,13 @@ class JobKit(Client, AsyncClient, Coalescing):
         url = store_url(self)
         backend = backend_class(url)(app=self.app, url=url)
         client = backend._create_client(**{**backend.connparams, **limits})
-        return JobStore(client, self.settings.namespace, url=maybe_sanitize_url(url), patience=patience)
+        return JobStore(
+            client,
+            self.settings.namespace,
+            url=maybe_sanitize_url(url),
+            patience=patience,
+            limits=self.limits(),
+        )
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -103,15 +113,19 @@ class JobKit(Client, AsyncClient, Coalescing):
         suspended: bool = False,
         locks: Iterable[str | Lock] = (),
         host: str = "",
+        keep: float | None = None,
+        keep_until_read: bool = False,
     ) -> Any:
-        """Submit a task or a signature; every job a canvas sends at once gets the owner and the tags.
+        """Submit a task or a signature; every job a canvas sends at once gets the owner, the tags, and how it is kept.
 
         Parameters: `owner`, who it is for; `tags`, words to find it by; `start_at`, an aware datetime or seconds from
         now; `after`, a job (or its id) that has to end first; `job_id`, instead of a new one: an id that waits is
         replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`;
         `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, all or
         none, first come first served, besides those of its task's policy; `host`, what it works on: while that is away
-        (`jobs.hosts`), the job waits.
+        (`jobs.hosts`), the job waits; `keep`, seconds its record stays once it has
+        ended, instead of what its task or the settings say; `keep_until_read`, to count them from when it is first
+        read, for which it is kept a day.
         Returns: a `JobResult`.  Raises: `InvalidOption`, `PayloadError`, `StoreError`, `JobUnknown` (predecessor).
         """
         wish = amqp.Wish(
@@ -122,6 +136,8 @@ class JobKit(Client, AsyncClient, Coalescing):
             suspended=suspended,
             locks=checked("locks", locks),
             host=_word("host", host),
+            keep=None if keep is None else int(config.seconds("keep", keep) * 1000),
+            until_read=keep_until_read,
         )
         single = not isinstance(signature, Signature) or "task_id" not in (signature.get("options") or {})
         options = {"task_id": job_id or uuid7()} if single and not _is_canvas(signature) else {}
@@ -129,10 +145,25 @@ class JobKit(Client, AsyncClient, Coalescing):
             wish.after or wish.start is not None or job_id or suspended or wish.locks or host
         ):
             raise InvalidOption(
-                option="submit", value=type(signature).__name__, allowed="a canvas takes only owner and tags"
+                option="submit", value=type(signature).__name__, allowed="a canvas takes only owner, tags and keep"
             )
         with amqp.wishing(wish):
             return signature.apply_async(**options)
+
+    def submit_many(self, signatures: Iterable[Any], *, progress: Progress = False, **options: Any) -> list[Any]:
+        """Submit thousands, all with the same options of `submit`.
+
+        Parameters: `progress` is called with how many were submitted, of how many (of those known so far, where
+        `signatures` has no length); True shows that on a terminal.
+        Returns: a `JobResult` for each, in their order; `wait_many` waits for them.  Raises: as `submit`, at the first
+        that is not accepted: those before it are.
+        """
+        tell, handles = teller("submitted", progress), []
+        total = len(signatures) if isinstance(signatures, Sized) else 0
+        for signature in signatures:
+            handles.append(self.submit(signature, **options))
+            tell(len(handles), max(total, len(handles)))
+        return handles
 
     def publish(self, verdict: Verdict) -> None:
         """Publish what a verb left to be published; what fails here, a worker's keeper publishes."""
@@ -148,16 +179,43 @@ class JobKit(Client, AsyncClient, Coalescing):
 
     # -- for the seam ------------------------------------------------------------------------------------------
 
-    def keep(self, state: str) -> int:
-        """Milliseconds an ended job is kept: ours, unless the app says explicitly how long results are."""
-        conf, settings = self.app.conf, self.settings
-        if settings.retention is not None:
-            return int(settings.retention * 1000)
-        explicit = any("result_expires" in level for level in conf.maps[:-1])
-        if not explicit or conf.result_expires is None:
-            return 300_000
-        seconds = getattr(conf.result_expires, "total_seconds", lambda: conf.result_expires)()
-        return int(seconds * 1000)
+    def keep(self, task: Any, outcome: Outcome) -> int:
+        """Milliseconds an ended job is kept: what its task says, else the settings, else the app's `result_expires`.
+
+        Raises: `InvalidOption` for a `retention` of the task that is none.
+        """
+        own = getattr(task, "retention", None)
+        if own is not None and not config.is_retention(own):
+            raise InvalidOption(option="retention", value=own, allowed=f"must be {config.RETENTION}")
+        for said in (own, self.settings.retention):
+            seconds = said.get(outcome) if isinstance(said, Mapping) else said
+            if seconds is not None:
+                return int(seconds * 1000)
+        return self._expires_of_results[outcome is Outcome.FAILED]
+
+    @cached_property
+    def _expires_of_results(self) -> tuple[int, int]:
+        """What the app itself says of results, and of those of failures, ms: only what it says explicitly."""
+        conf = self.app.conf
+        usual = _milliseconds(conf.result_expires) if self._says("result_expires") else 300_000
+        return usual, _milliseconds(conf.result_failure_expires) if self._says("result_failure_expires") else usual
+
+    def _says(self, option: str) -> bool:
+        return any(option in level for level in self.app.conf.maps[:-1])
+
+    def limits(self) -> Limits:
+        """What there is room for; an app that says itself how long results are kept has them kept, however many."""
+        settings = self.settings
+        said = settings.retention is None and self._says("result_expires")
+        jobs = (0 if said else 4096) if settings.retention_jobs is None else settings.retention_jobs
+        return Limits(
+            jobs or None,
+            int(settings.retention_least * 1000),
+            settings.retention_bytes or None,
+            settings.gone_jobs,
+            int(settings.gone_retention * 1000),
+            settings.pins,
+        )
 
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
@@ -190,6 +248,11 @@ class JobKit(Client, AsyncClient, Coalescing):
     @property
     def _by(self) -> str:  # type: ignore[override]  # asked anew: a process becomes a worker only later
         return identity.name()
+
+
+def _milliseconds(expires: Any) -> int:
+    seconds = getattr(expires, "total_seconds", lambda: expires)()
+    return int(seconds * 1000) if seconds else FOREVER
 
 
 def _is_canvas(signature: Any) -> bool:

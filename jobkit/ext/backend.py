@@ -10,7 +10,7 @@ from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
 from celery.exceptions import Retry
 from kombu.utils.encoding import bytes_to_str
 
-from jobkit.errors import Fenced, JobUnknown
+from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
 from jobkit.ext import ends, restarts
 from jobkit.running import find
 from jobkit.states import State
@@ -20,12 +20,20 @@ from jobkit.store.jobs import celery_status
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
 
+#: What Celery's clients read as the state of a job whose record has gone.
+EXPIRED = "EXPIRED"
 #: What Celery may store that is the end of a run, or of its part before a retry.
 _ENDS = celery_states.READY_STATES | {celery_states.RETRY}
 
 
 class Consumer(ResultConsumer):
     """Waits for results; after a reconnect it reads the records, which Celery's own reader takes for plain keys."""
+
+    def on_state_change(self, meta: dict[str, Any], message: Any) -> None:
+        """Nobody waits for a job whose record has gone."""
+        if "expired" in meta:
+            raise meta["expired"]
+        super().on_state_change(meta, message)
 
     def _reconnect_pubsub(self) -> None:
         super()._reconnect_pubsub()
@@ -44,6 +52,7 @@ class Recording(_Base):
     """A result backend that records the ends of runs."""
 
     ResultConsumer = Consumer
+    READY_STATES = celery_states.READY_STATES | {EXPIRED}
     app: Any
 
     @property
@@ -111,7 +120,7 @@ class Recording(_Base):
             return False
         policy = restarts.policy_of(task, self.jobs.settings.max_rescues)
         so_far = job.restarts if job else queries.fields(self.jobs.store, task_id, "restarts").get("restarts", "")
-        end = End(verbs, outcome, str(exc)[:500], ends.failure(exc, traceback), keep=self.jobs.keep("RETRY"))
+        end = End(verbs, outcome, str(exc)[:500], ends.failure(exc, traceback))
         end = restarts.with_restart(end, policy, cause, so_far)
         if end.again is None:
             return False
@@ -155,12 +164,12 @@ class Recording(_Base):
         holder = ends.holder_of(task_id, request)
         try:
             self.jobs.store.write(task_id, holder, {"meta": payload}, announce=payload)
-        except (Fenced, JobUnknown) as exc:
+        except (Fenced, JobNotFound) as exc:
             ends.log.warning("the state a task gave itself was refused and dropped: %s", exc)
 
     def _end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, payload: Any) -> None:
         running, name = find(task_id), getattr(request, "task", None) or ""
-        end = ends.end_of(state, result, traceback, running, self.jobs.keep(state), payload)
+        end = ends.end_of(state, result, traceback, running, payload)
         if _is_eager(request):
             end = replace(end, born=(*ends.STARTED, *end.verbs))
         elif not running and name:
@@ -171,11 +180,14 @@ class Recording(_Base):
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        store = self.jobs.store
-        state, meta, worker, pid = store.call(
-            lambda: store.client.hmget(store.keys.job(task_id), ["state", "meta", "worker", "pid"])
-        )
-        if state is None:
+        try:
+            state, meta, worker, pid = self.jobs.store.read(task_id, "state", "meta", "worker", "pid")
+        except JobExpired as exc:
+            # Who had it forgotten sees what Celery shows him; but nobody is left to wait for it.
+            deleted = exc.why == "deleted"
+            status, shown = celery_states.PENDING if deleted else EXPIRED, None if deleted else exc
+            return {"task_id": task_id, "status": status, "result": shown, "children": [], "expired": exc}
+        except JobUnknown:
             return {"status": celery_states.PENDING, "result": None}
         if meta:
             return self.decode_result(meta)
@@ -185,7 +197,7 @@ class Recording(_Base):
         return {"task_id": task_id, "status": status, "result": result, "traceback": None, "children": []}
 
     def mget(self, keys: list[bytes]) -> list[bytes | None]:
-        """The results of many jobs; None where there is none yet."""
+        """The results of many jobs; None where there is none yet.  Raises: `JobExpired` if one of them has gone."""
         store = self.jobs.store
 
         def read() -> list[Any]:
@@ -194,7 +206,11 @@ class Recording(_Base):
                     pipe.hmget(key, ["state", "meta"])
                 return pipe.execute()
 
-        return [meta if state and not State(state.decode()).is_live else None for state, meta in store.call(read)]
+        found, prefix = store.call(read), len(store.keys.job(""))
+        for key, (state, _) in zip(keys, found, strict=True):
+            if state is None and isinstance(exc := store.absence(bytes_to_str(key)[prefix:]), JobExpired):
+                raise exc
+        return [meta if state and not State(state.decode()).is_live else None for state, meta in found]
 
     def get_many(self, task_ids: Any, timeout: float | None = None, interval: float | None = 0.5, **rest: Any) -> Any:
         """The results of many jobs as they end; Celery's own pauses even after a single look, before it listens."""

@@ -18,10 +18,11 @@ from jobkit.ext import identity, lost, messages, orders, request
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.task import adopt
-from jobkit.services import blocks, going_down, leases, overtime, publishing, retention, turns
+from jobkit.services import blocks, going_down, leases, overtime, publishing, turns
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
+from jobkit.services.retention import Retention
 from jobkit.services.strays import Strays
 from jobkit.services.trimming import Trimming
 from jobkit.store import JobStore
@@ -77,7 +78,7 @@ class Keeper(bootsteps.StartStopStep):
             "overtime": partial(overtime.run_once, store, by),
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
-            "retention": partial(retention.run_once, store),
+            "retention": Retention(store).run_once,
             "history": Trimming(store).run_once,
         }
         if jobs.definitions.archive:

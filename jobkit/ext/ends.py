@@ -11,7 +11,7 @@ from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, Worker
 from celery import states as celery_states
 from celery.exceptions import Retry
 
-from jobkit.errors import Fenced, IllegalTransition, JobUnknown
+from jobkit.errors import Fenced, IllegalTransition, JobNotFound
 from jobkit.ext import hooks, identity, messages
 from jobkit.model import Ending, Failure
 from jobkit.running import RunningJob, find
@@ -49,9 +49,9 @@ def failure(exc: Any, traceback: Any = None) -> Failure | None:
     return Failure(type(exc).__qualname__, plain(str(exc))[:2000], plain(text)[-8000:])
 
 
-def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, keep: int, meta: str | bytes = "") -> End:
+def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, meta: str | bytes = "") -> End:
     """The walk through the graph, outcome and message for one of Celery's states."""
-    common: dict[str, Any] = {"keep": keep, "meta": meta, "facts": job.last_words() if job else {}}
+    common: dict[str, Any] = {"meta": meta, "facts": job.last_words() if job else {}}
     if state == celery_states.SUCCESS:
         outcome, note = (job.outcome, job.message) if job else (Outcome.SUCCEEDED, "")
         again = job.plan if job else None
@@ -100,6 +100,8 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     running = find(job_id)
     if hooks.hook_of(task):
         end = replace(end, hook=running is None, here=running is not None)
+    if (keep := jobs.keep(task, end.outcome)) != end.keep:
+        end = replace(end, keep=keep)
     verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
         running.ended = True
@@ -120,7 +122,7 @@ def _finish(
     stubborn = running is not None and identity.in_worker()
     try:
         return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn)
-    except (Fenced, IllegalTransition, JobUnknown) as exc:
+    except (Fenced, IllegalTransition, JobNotFound) as exc:
         level = logging.WARNING if running else logging.DEBUG
         log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
         return None

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import Fenced, IllegalTransition, JobUnknown
+from jobkit.errors import Fenced, IllegalTransition, JobNotFound
 from jobkit.ext import identity
 from jobkit.model import Ending
 from jobkit.running import RunningJob
@@ -64,7 +64,7 @@ def done(jobs: JobKit, job_id: str, hook: Hook, **what: Any) -> None:
     """Record that the job was told, and publish what waited for that."""
     try:
         jobs.publish(jobs.store.told(job_id, hook, **what))
-    except (Fenced, IllegalTransition, JobUnknown) as exc:
+    except (Fenced, IllegalTransition, JobNotFound) as exc:
         log.warning("the next run that on_finished of job %s planned was refused: %s", job_id, exc)
 
 

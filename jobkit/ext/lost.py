@@ -12,7 +12,7 @@ from celery import states as celery_states
 from celery.exceptions import NotRegistered
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from jobkit.errors import JobUnknown
+from jobkit.errors import JobNotFound
 from jobkit.ext import ends, hooks, identity, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.policy import from_text
@@ -33,7 +33,7 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     holder = Settled(lost.run, "", identity.worker())
     reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
-    end = End(("abort",), Outcome.FAILED, reason, keep=jobs.keep(celery_states.FAILURE))
+    end = End(("abort",), Outcome.FAILED, reason)
     if lost.message and lost.policy and lost.state not in _UNWANTED:
         end = restarts.with_restart(end, from_text(lost.policy), "abort", lost.restarts)
     if end.again is not None:
@@ -61,7 +61,7 @@ def _settle_hook(jobs: JobKit, lost: Lost) -> None:
 def unknown(jobs: JobKit, name: str, id: str, message: Any, **_: Any) -> None:
     """End a job whose task this app does not know; Celery says so only to a result backend that may not be ours."""
     if not isinstance(jobs.app.backend, Recording):
-        end = ends.end_of(celery_states.FAILURE, NotRegistered(name), None, None, jobs.keep(celery_states.FAILURE))
+        end = ends.end_of(celery_states.FAILURE, NotRegistered(name), None, None)
         ends.finish_run(jobs, None, id, ends.holder_of(id, message.headers), end, end.note)
 
 
@@ -78,10 +78,10 @@ def rejected(jobs: JobKit, message: Any, **_: Any) -> None:
         task = jobs.app.tasks.get(message.headers.get("task"))
         backend = task.backend if task else jobs.app.backend
         meta = backend.payload(job_id, exc, celery_states.FAILURE) if isinstance(backend, Recording) else ""
-        end = ends.end_of(celery_states.FAILURE, exc, None, None, jobs.keep(celery_states.FAILURE), meta)
+        end = ends.end_of(celery_states.FAILURE, exc, None, None, meta)
         end = replace(end, verbs=("claim", "fail"), born=())  # only where nobody has begun
         ends.finish_run(jobs, task, job_id, Settled(None, "", identity.worker()), end, "it cannot be read")
-    except (JobUnknown, KeyError):
+    except (JobNotFound, KeyError):
         log.warning("a message that cannot be read was dropped; it names job %r", job_id)
     else:
         log.warning("a message that cannot be read was dropped; job %s has a better one, published again", job_id)

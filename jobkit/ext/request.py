@@ -58,7 +58,7 @@ class JobRequest(Request):
     def _runs_again(self, exc: WorkerLostError) -> bool:
         policy = restarts.policy_of(self.task, self._jobs.settings.max_rescues)
         so_far = queries.fields(self._jobs.store, self.id, "restarts").get("restarts", "")
-        end = ends.end_of(celery_states.FAILURE, exc, None, None, self._jobs.keep(celery_states.FAILURE))
+        end = ends.end_of(celery_states.FAILURE, exc, None, None)
         end = restarts.with_restart(end, policy, "abort", so_far)
         return end.again is not None and self._finish(end)
 
@@ -91,7 +91,7 @@ class JobRequest(Request):
             self._settle(celery_states.REVOKED, reason)
 
     def _settle(self, state: str, result: Any) -> bool:
-        return self._finish(ends.end_of(state, result, None, None, self._jobs.keep(state)))
+        return self._finish(ends.end_of(state, result, None, None))
 
     def _finish(self, end: End) -> bool:
         holder = ends.holder_of(self.id, self.request_dict)

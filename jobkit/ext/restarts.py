@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import states as celery_states
 
 from jobkit.errors import InvalidOption
 from jobkit.ext import ends
@@ -62,8 +61,8 @@ def with_restart(end: End, policy: Policy, cause: str, so_far: str) -> End:
 
 def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:
     """Record the end of a run that was told to end, and did; chords and clients hear of the ends that are final."""
-    keep, note = jobs.keep(celery_states.REVOKED), str(_NOTES.get(job.stop_reason))
-    common: dict[str, Any] = {"keep": keep, "facts": job.last_words()}
+    note = str(_NOTES.get(job.stop_reason))
+    common: dict[str, Any] = {"facts": job.last_words()}
     end = None
     if job.stop_reason is State.PAUSE_REQUEST:
         end = End(("finish",), Outcome.STOPPED, note, paused=True, **common)

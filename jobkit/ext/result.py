@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.result import AsyncResult
 
+from jobkit.errors import JobExpired
 from jobkit.model import Job, Transition
 from jobkit.states import State
 
@@ -19,9 +20,17 @@ class JobResult(AsyncResult):
     app: Any
     id: str
 
+    def get(self, *args: Any, **options: Any) -> Any:
+        """The result, as Celery gives it.  Raises: `JobExpired` at once where it has gone."""
+        try:
+            return super().get(*args, **options)
+        except JobExpired:
+            self.backend.remove_pending_result(self)
+            raise
+
     @property
     def job(self) -> Job:
-        """What the store knows of the job now.  Raises: `JobUnknown`."""
+        """What the store knows of the job now.  Raises: `JobExpired`, `JobUnknown`."""
         job: Job = self.app.jobkit.get(self.id)
         return job
 

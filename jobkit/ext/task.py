@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app.task import Task
 from celery.utils.imports import symbol_by_name
 
+from jobkit.ext.ids import uuid7
 from jobkit.ext.trace import Claiming
 from jobkit.running import RunningJob, current
 
@@ -26,6 +27,15 @@ class JobTask:
     if TYPE_CHECKING:
         name: str
         request: Any
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        """Celery's, but for the id: one that says when it was made, so that it is known for old when all else is gone.
+
+        Also of a job that is long forgotten it can then be told that it has expired, and was not mistyped.
+        """
+        if len(args) < 3 and not options.get("task_id"):
+            options["task_id"] = uuid7()
+        return super().apply_async(*args, **options)  # type: ignore[misc]
 
     @property
     def job(self) -> RunningJob:

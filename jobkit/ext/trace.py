@@ -114,7 +114,7 @@ def _claim(
     plan = Plan(uuid, task.name, "")
     if run is None:
         message = messages.received(task.app, task, request, args, kwargs, queue)
-        plan = Plan(uuid, task.name, message, facts=amqp.facts(request, queue))
+        plan = Plan(uuid, task.name, message, kin=amqp.kin_of(request), facts=amqp.facts(request, queue))
     redelivered = bool(delivery.get("redelivered"))
     worker, policy = identity.worker(), restarts.policy_of(task, jobs.settings.max_rescues)
     claim = jobs.store.claim(
@@ -216,7 +216,7 @@ def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, t
     else:
         result = traced.info.retval if traced.info else traced.retval
     if not job.ended:
-        end = ends.end_of(state, result, None, job, jobs.keep(state))
+        end = ends.end_of(state, result, None, job)
         ends.finish_run(jobs, task, job.id, job.holder, end)
 
 
@@ -227,7 +227,7 @@ def _remove(jobs: JobKit, task: Any, uuid: str, claim: Claim, context: Context) 
     try:
         task.backend.mark_as_revoked(uuid, ABORTED, request=context, store_result=not task.ignore_result)
         if not job.ended:
-            end = ends.end_of(celery_states.REVOKED, ABORTED, None, job, jobs.keep(celery_states.REVOKED))
+            end = ends.end_of(celery_states.REVOKED, ABORTED, None, job)
             ends.finish_run(jobs, task, uuid, job.holder, end)
     finally:
         leave(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.errors import IllegalTransition, JobUnknown
+from jobkit.errors import IllegalTransition, JobNotFound
 from jobkit.store import JobStore, workers
 
 #: Seconds of grace an order of this kind carries; a warm shutdown waits as long as it takes, and a cold one for nobody.
@@ -19,6 +19,6 @@ def run_once(store: JobStore, worker: str, by: str) -> int:
         try:
             store.ask(job_id, "request_shutdown", by, "its worker goes down", grace=GRACE)
             told += 1
-        except (IllegalTransition, JobUnknown):
+        except (IllegalTransition, JobNotFound):
             continue  # it has ended, or was told to end for another reason
     return told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.errors import IllegalTransition, JobUnknown
+from jobkit.errors import IllegalTransition, JobNotFound
 from jobkit.store import JobStore, workers
 
 #: Jobs one round tells at most.
@@ -18,6 +18,6 @@ def run_once(store: JobStore, by: str) -> int:
         try:
             store.ask(job_id, "time_over", by, "its maximum run time is over")
             told += 1
-        except (IllegalTransition, JobUnknown):
+        except (IllegalTransition, JobNotFound):
             workers.in_time(store, job_id)  # it has ended, or is ending, by itself
     return told

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 from redis import Redis
 
 from jobkit import locks
-from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobUnknown, SchemaMismatch
+from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobNotFound, SchemaMismatch
 from jobkit.locks import Lock
 from jobkit.model import Failure
 from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently, stubbornly
+from jobkit.store.gone import absence
 from jobkit.store.graph import PUBLISH_LEASE
 from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
@@ -26,6 +27,7 @@ T = TypeVar("T")
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
 
+#: The states of a run that is over, as the scripts read them.
 OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
 _ACTIVE = ",".join(states(Category.RUNNING))
 _READY = ",".join(states(Category.WAITING_TO_RUN))
@@ -64,6 +66,13 @@ class Claim(NamedTuple):
     newest: tuple[str, ...] = ()
 
 
+class Pruned(NamedTuple):
+    """How many ended jobs went because their time was over, and for want of room."""
+
+    aged: int
+    evicted: int
+
+
 class Settled(NamedTuple):
     """Who writes: a run's number, its claim token, and the worker (with its boot) that holds it."""
 
@@ -73,13 +82,40 @@ class Settled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What there is room for: `jobs` and `bytes` of ended jobs (None: any), of which none goes before `least` ms
+    unless memory itself is at stake; `gone_jobs` of those that went stay known, for `gone_ms` at most; `pins` of one
+    owner's jobs may be pinned."""
+
+    jobs: int | None = 4096
+    least: int = 30_000
+    bytes: int | None = None
+    gone_jobs: int = 20_000
+    gone_ms: int = 86_400_000
+    pins: int = 10_000
+
+    def text(self, keep: int | str = "") -> str:
+        """As the scripts read it; `keep` is for how many ms the job at hand is kept."""
+        parts = (keep, self.jobs, self.least, self.bytes, self.gone_jobs, self.gone_ms)
+        return ";".join("" if part is None else str(part) for part in parts)
+
+
+#: Who has a job pinned that is to be kept until it is read.
+READER = "reader"
+#: Those of an app that says nothing.
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A job as it is submitted.
 
     `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
     the job it comes after; `suspended` leaves it without a start; `token` is the claim of the run that plans its own
     next one: it is fenced; `locks` are what it has to hold while it is at work, `host` what it
-    works on.
+    works on;
+    `keep` is for how many ms it is kept once it has ended, `until_read` that this counts from when it is read; `kin` is
+    its root, or its group, with which it is retained as one.
     """
 
     id: str
@@ -93,6 +129,9 @@ class Plan:
     tags: tuple[str, ...] = ()
     locks: tuple[Lock, ...] = ()
     host: str = ""
+    keep: int | None = None
+    until_read: bool = False
+    kin: str = ""
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
     def fields(self) -> list[str | int]:
@@ -101,6 +140,9 @@ class Plan:
         if self.locks or self.host:
             bonds = "L" * bool(self.locks) + "H" * bool(self.host)
             known |= {"bonds": bonds, "locks": locks.to_text(self.locks), "host": self.host}
+        if self.kin or self.until_read or self.keep is not None:
+            keep, flag = "" if self.keep is None else self.keep, "u" if self.until_read else ""
+            known["retain"] = f"{keep}|{flag}|{self.kin}"
         return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
 
 
@@ -145,8 +187,8 @@ class End:
         return "token,next,logged,note,failure" + ("" if self.hook or self.here else self.spent())
 
     def spent(self) -> str:
-        """What nobody needs of a job that ended well, once it was told so."""
-        return ",message" if self.outcome is Outcome.SUCCEEDED else ""
+        """What nobody needs of a job that has ended, once it was told so."""
+        return ",pid,policy,grace,restarts" + (",message" if self.outcome is Outcome.SUCCEEDED else "")
 
     def telling(self) -> int:
         """Who tells the job: 0 nobody, 1 the queue's choice, 2 who ends it."""
@@ -172,7 +214,7 @@ class JobStore:
     """One namespace of jobs in one Redis.
 
     Parameters: a `client` (bytes, not decoded), `namespace`, `url` for messages (without a password), `patience` in
-    seconds of trying again while Redis does not answer; `test_clock` for tests only.
+    seconds of trying again while Redis does not answer; `limits` of what ended jobs take; `test_clock` for tests only.
     """
 
     def __init__(
@@ -182,9 +224,10 @@ class JobStore:
         *,
         url: str = "",
         patience: float = PATIENCE,
+        limits: Limits = DEFAULT_LIMITS,
         test_clock: bool = False,
     ) -> None:
-        self.client, self.url, self.patience = client, url, patience
+        self.client, self.url, self.patience, self.limits = client, url, patience, limits
         self.keys = Keys(namespace)
         self._scripts = Scripts(client, self.keys.base, test_clock=test_clock)
 
@@ -215,7 +258,7 @@ class JobStore:
         """Record a job before its message is published.
 
         Parameters: `stubborn` tries on for an hour while Redis cannot take it: the next run of one that runs.
-        Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobUnknown` for a
+        Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobNotFound` for a
         predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one, `Fenced`
         where a run that has another owner by now plans its next one.
         """
@@ -230,7 +273,7 @@ class JobStore:
             late=f"the next run of job {plan.id}" if stubborn else "",
         )  # fmt: skip
         if reply[0] == b"missing":
-            raise JobUnknown(job_id=plan.after, namespace=self.keys.namespace)
+            raise self.absence(plan.after)
         return self._verdict(plan.id, reply)
 
     def discard(self, job_id: str, op: str, run: int, by: str = "client") -> Verdict:
@@ -288,13 +331,51 @@ class JobStore:
         if job_ids:
             self.run("published", *job_ids)
 
-    def prune(self, most: int = 200) -> int:
-        """Drop ended jobs whose time is over; returns how many went."""
-        return int(self.run("prune", most, OVER))
+    def prune(self, most: int = 200, *, urgent: bool = False) -> Pruned:
+        """Drop ended jobs whose time is over, and those there is no room for; `urgent`: memory itself is at stake."""
+        return Pruned(*map(int, self.run("prune", most, OVER, self.limits.text(), int(urgent))))
 
     def forget(self, job_id: str) -> Verdict:
         """Drop an ended job's record; of a live one only its result so far."""
-        return self._verdict(job_id, self.run("forget", job_id, OVER), strict=False)
+        return self._verdict(job_id, self.run("forget", job_id, OVER, self.limits.text()), strict=False)
+
+    def read(self, job_id: str, *names: str) -> list[Any]:
+        """Fields of a record (all of them, with their names, where none is named); of an ended job that is a use.
+
+        Raises: `JobExpired`, `JobUnknown`.
+        """
+        reply = self.run("read", job_id, OVER, *names)
+        if reply[0] != b"ok":
+            raise absence(job_id, self.keys.namespace, reply)
+        if reply[2]:
+            self.unpin(READER, [job_id])
+        return reply[1]  # type: ignore[no-any-return]
+
+    def pin(self, pinner: str, lease: float, job_ids: Sequence[str]) -> dict[str, str]:
+        """Keep jobs for `lease` seconds, whatever their time; the same pinner may do so again, and again.
+
+        Returns: those that were not pinned, and why: missing, or full (as many of its owner's are pinned as may be).
+        """
+        args = (pinner, int(lease * 1000), self.limits.pins, OVER)
+        parts = iter(part.decode() for part in self.run("pin", *args, *job_ids))
+        return dict(zip(parts, parts, strict=True))
+
+    def unpin(self, pinner: str, job_ids: Sequence[str]) -> int:
+        """Let jobs go that this pinner holds; returns how many he held."""
+        return int(self.run("unpin", pinner, OVER, self.limits.text(), *job_ids))
+
+    def let_go(self, most: int = 200) -> int:
+        """What was held back, by pins that are over and by families that have ended, may go from now on."""
+        return int(self.run("let_go", most, OVER, self.limits.text()))
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes Redis uses, and may use (0: any)."""
+        found: Any = self.call(lambda: self.client.info("memory"))
+        return int(found["used_memory"]), int(found.get("maxmemory", 0))
+
+    def absence(self, job_id: str) -> JobNotFound:
+        """Why there is no record of this job: it has gone, or there never was one."""
+        return absence(job_id, self.keys.namespace, self.run("read", job_id, OVER, "state"))
 
     # -- the worker's verbs --------------------------------------------------------------------------------
 
@@ -342,7 +423,7 @@ class JobStore:
         reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
-            BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, end.keep, end.dropped(), PUBLISH_LEASE,
+            BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
             end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
         )  # fmt: skip
         return self._verdict(job_id, reply)
@@ -406,7 +487,7 @@ class JobStore:
     def _verdict(self, job_id: str, reply: Sequence[Any], *, strict: bool = True) -> Verdict:
         code, state, run, *rest = [part.decode() if isinstance(part, bytes) else part for part in reply]
         if strict and code == "missing":
-            raise JobUnknown(job_id=job_id, namespace=self.keys.namespace)
+            raise self.absence(job_id)
         if strict and code == "refused":
             raise IllegalTransition(job=job_id, source=state, target=rest[0])
         if strict and code == "fenced":

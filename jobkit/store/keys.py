@@ -22,7 +22,19 @@ KINDS = {
     "tag": "tag:",  # zset: ids of the jobs with a tag, by submission
     "after": "after:",  # set: ids of the jobs waiting for a job
     "due": "due",  # zset: ids waiting for their start, by start time
-    "ended": "ended",  # zset: ids of ended jobs, by the time they expire
+    "ended": "ended:",  # zset: ids of an owner's ended jobs that may go, by their last use and as long as they are kept
+    "read": "read",  # zset: ids of ended jobs that were read, by the time they expire
+    "heads": "heads",  # zset: owners of ended jobs, by when the first of theirs may expire
+    "owners": "owners",  # zset: owners, by how many ended jobs they have
+    "weights": "weights",  # zset: owners, by the bytes of their ended jobs, where these are bounded
+    "retention": "retention",  # hash: ended jobs held, their bytes, and which half of the book is written to
+    "pinned": "pinned",  # zset: ids of pinned jobs, by when the last of their pins is over
+    "pins": "pins:",  # zset: who has a job pinned, by until when
+    "pinners": "pinners",  # hash: owner -> how many of its jobs are pinned
+    "family": "family:",  # hash: how many of a family live, and when the last one ended
+    "kin": "kin:",  # list: ids of those of a family that have ended and wait for the others
+    "families": "families",  # zset: families of which none lives, by when their members need not wait any longer
+    "gone": "gone:",  # hash: what is still known of jobs whose record has gone; two halves
     "outbox": "outbox",  # zset: ids whose message is still to be published, by when to look again
     "workers": "workers",  # zset: workers (node|boot), by the time their lease runs out
     "held": "held:",  # set: ids of the jobs a worker holds

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple, cast
 
-from jobkit.errors import InvalidOption, JobUnknown
+from jobkit.errors import InvalidOption
 from jobkit.model import LogLine, Transition
 from jobkit.states import State
 from jobkit.store import records
@@ -39,28 +39,26 @@ class Cursor(NamedTuple):
 
 
 def fields(store: JobStore, job_id: str, *names: str) -> dict[str, str]:
-    """Fields of one record, as text.  Raises: `JobUnknown`."""
+    """Fields of one record, as text.  Raises: `JobNotFound`."""
     values = store.call(lambda: store.client.hmget(store.keys.job(job_id), ["state", *names]))
     if values[0] is None:
-        raise JobUnknown(job_id=job_id, namespace=store.keys.namespace)
+        raise store.absence(job_id)
     return records.texts(dict(zip(("state", *names), values, strict=True)))
 
 
 def record(store: JobStore, job_id: str) -> dict[bytes, bytes]:
-    """The whole record, as it is stored.  Raises: `JobUnknown`."""
-    found: dict[bytes, bytes] = store.call(lambda: cast(Any, store.client).hgetall(store.keys.job(job_id)))
-    if b"state" not in found:
-        raise JobUnknown(job_id=job_id, namespace=store.keys.namespace)
-    return found
+    """The whole record, as it is stored; of an ended job that is a use.  Raises: `JobNotFound`."""
+    flat = store.read(job_id)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def history(store: JobStore, job_id: str) -> tuple[Transition, ...]:
-    """Every transition of every run, oldest first.  Raises: `JobUnknown`."""
+    """Every transition of every run, oldest first.  Raises: `JobNotFound`."""
     return records.path(job_id, fields(store, job_id, "path").get("path", ""))
 
 
 def log(store: JobStore, job_id: str) -> tuple[LogLine, ...]:
-    """The kept log lines, oldest first.  Raises: `JobUnknown`."""
+    """The kept log lines, oldest first.  Raises: `JobNotFound`."""
     return records.log(job_id, fields(store, job_id, "log").get("log", ""))
 
 

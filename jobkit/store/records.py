@@ -23,7 +23,7 @@ FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
 INTERNAL = frozenset((
     *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
-    "policy", "grace", "restarts", "hook", "bonds", "locked",
+    "policy", "grace", "restarts", "hook", "bonds", "locked", "bytes", "retain", "keep",
 ))  # fmt: skip
 
 

@@ -18,7 +18,7 @@ ENDED, RESTARTED = set(states(Category.ENDED)), set(states(Category.RESTARTED))
 ACTIVE = set(states(Category.RUNNING))
 READY = set(states(Category.WAITING_TO_RUN))
 #: The sorted sets that must agree with the records at every moment; others are cleared by whoever reads them.
-SORTED = {"state", "owner", "tag", "due", "ended", "outbox", "waiters", "blocked"}
+SORTED = {"blocked", "due", "ended", "heads", "outbox", "owner", "owners", "pinned", "read", "state", "tag", "waiters"}
 
 
 def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
@@ -36,6 +36,7 @@ class Check:
         self.ttl: dict[str, int] = {}
         self.locks: dict[str, dict[str, str]] = {}
         self.waiters: dict[str, list[str]] = {}
+        self.kin: dict[str, list[str]] = {}
 
     def run(self) -> None:
         keys = [key.decode() for key in self.client.scan_iter(count=1000)]
@@ -46,7 +47,10 @@ class Check:
             found = pipe.execute()
         for key, content, ttl in zip(keys, found[::2], found[1::2], strict=True):
             self.sort(*self.kind(key.removeprefix(self.keys.base)), content, ttl)
+        self.retention()
         for (kind, name), members in self.indexes.items():
+            if kind in ("owners", "heads"):
+                continue
             orphans = members.keys() - self.jobs.keys()
             assert not orphans, f"{orphans} in {kind} {name!r} have no record"
         for job_id, fields in self.jobs.items():
@@ -91,6 +95,8 @@ class Check:
             pipe.hgetall(key)
         elif kind in ("after", "held"):
             pipe.smembers(key)
+        elif kind == "kin":
+            pipe.lrange(key, 0, -1)
         elif kind in SORTED:
             pipe.zrange(key, 0, -1, withscores=True)
         elif kind == "lock":
@@ -104,6 +110,8 @@ class Check:
             self.jobs[name], self.ttl[name] = texts(content), ttl
         elif kind in ("after", "held"):
             self.indexes[kind, name] = dict.fromkeys((job_id.decode() for job_id in content), 0.0)
+        elif kind == "kin":
+            self.kin[name] = [job_id.decode() for job_id in content]
         elif kind == "waiters":
             self.waiters[name] = [one.decode()[1:] for one, _ in content]
         elif kind in SORTED:
@@ -117,6 +125,23 @@ class Check:
             if rest == prefix or (prefix.endswith(":") and rest.startswith(prefix)):
                 return kind, rest.removeprefix(prefix)
         raise AssertionError(f"{rest!r} is no kind of key")
+
+    def retention(self) -> None:
+        """Every ended job has its one place, and all are counted."""
+        lists = {name: ids for (kind, name), ids in self.indexes.items() if kind == "ended"}
+        counts = {owner: len(ids) for owner, ids in lists.items()}
+        assert self.indexes.get(("owners", ""), {}) == counts
+        assert int(self.client.hget(self.keys.key("retention"), "jobs") or 0) == sum(counts.values())
+        for owner, ids in lists.items():
+            assert self.indexes["heads", ""][owner] <= min(ids.values())
+        kin = [
+            fields.get("retain", "").split("|")[-1] for fields in self.jobs.values() if State(fields["state"]).is_live
+        ]
+        for family in {*kin, *self.kin} - {""}:
+            found: Any = self.client.hget(self.keys.key("family", family), "live")
+            assert int(found) == kin.count(family), family
+        for job_id, expires in self.indexes.get(("read", ""), {}).items():
+            assert int(self.jobs[job_id]["expires"]) == expires
 
     def score(self, kind: str, name: str, job_id: str) -> float | None:
         return self.indexes.get((kind, name), {}).get(job_id)
@@ -148,13 +173,19 @@ class Check:
             assert fields.get("message")
 
     def ending(self, job_id: str, state: State, fields: dict[str, str]) -> None:
-        ended, ttl = self.score("ended", "", job_id), self.ttl[job_id]
+        places = {name: ids[job_id] for (kind, name), ids in self.indexes.items() if kind == "ended" and job_id in ids}
+        assert places.keys() <= {fields.get("owner", "")}
+        ended, ttl = next(iter(places.values()), None), self.ttl[job_id]
         assert state not in RESTARTED, f"{job_id} was left in {state}"
-        assert (ended is not None) == (ttl > 0) == (not state.is_live), f"{job_id} is {state}: {ended}, TTL {ttl}"
-        known = {"ended", "expires", "outcome"} & fields.keys()
+        held = self.score("pinned", "", job_id) is not None or "keep" in fields
+        assert "keep" not in fields or job_id in self.kin[fields["retain"].split("|")[-1]]
+        free = not state.is_live and not held
+        assert (ended is not None) == (ttl > 0) == free, f"{job_id} is {state}: {ended}, TTL {ttl}"
+        known = {"ended", "expires", "keep", "outcome"} & fields.keys()
         assert len(known) == (0 if state.is_live else 3), f"{job_id} is {state}: {fields}"
         assert state not in ACTIVE or not {"note", "failure"} & fields.keys(), f"{job_id} is {state}: {fields}"
-        assert ended is None or ended == int(fields["expires"])
+        was_read = self.score("read", "", job_id) is not None
+        assert ended is None or ended == int(fields["expires"]) or (was_read and ended > int(fields["expires"]))
         holders = {name for (kind, name), ids in self.indexes.items() if kind == "held" and job_id in ids}
         assert ("token" in fields) == (state in ACTIVE)
         hook = fields.get("hook", "")

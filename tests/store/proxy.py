@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -25,6 +25,7 @@ class Proxy:
         self.url = f"redis://:{parts.password}@127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self.lose, self.lost = 0, 0
         self.errors: list[bytes] = []
+        self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -37,6 +38,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with closing(client), closing(socket.create_connection(self._target)) as server:
+            self._open |= {client, server}
             while request := client.recv(1 << 20):
                 script = b"EVAL" in request[:20]
                 if script and self.errors:
@@ -49,6 +51,12 @@ class Proxy:
                     self.lost += 1
                     return
                 client.sendall(answer)
+
+    def cut(self) -> None:
+        """Break every connection there is."""
+        while self._open:
+            with suppress(OSError):  # it has gone by itself
+                self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Take no more connections."""

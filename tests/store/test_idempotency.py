@@ -73,6 +73,24 @@ def expired(world: World) -> None:
     world.advance(DONE.keep)
 
 
+def pinned(world: World) -> None:
+    ended(world)
+    world.store.pin("me", 60, ["j"])
+
+
+def family(world: World) -> None:
+    for job_id in ("j", "k"):
+        world.submit(job_id, kin="g")
+        world.claim(job_id)
+
+
+def family_over(world: World) -> None:
+    family(world)
+    for job_id in ("j", "k"):
+        world.store.finish(job_id, holder(), DONE)
+    world.advance(DONE.keep)
+
+
 def due(world: World) -> None:
     world.submit(start=NOW + 50)
     world.advance(50)
@@ -312,6 +330,12 @@ CASES = {
     "take": Case("take", due, lambda s: s.take("keeper"), ""),
     "published": Case("published", both_due, lambda s: s.published(["j", "k"]), ""),
     "prune": Case("prune", expired, lambda s: s.prune(), ""),
+    "pin": Case("pin", ended, lambda s: s.pin("me", 60, ["j"]), "", 0),
+    "pin a live one": Case("pin", running, lambda s: s.pin("me", 60, ["j"]), "", 0),
+    "unpin": Case("unpin", pinned, lambda s: s.unpin("me", ["j"]), ""),
+    "let_go": Case("let_go", family_over, lambda s: s.let_go(), ""),
+    "create, of a family": Case("create", ended, lambda s: s.create(plan("k", kin="j"), "client")),
+    "finish, of a family": Case("finish", family, lambda s: s.finish("j", holder(), DONE)),
     "forget": Case("forget", ended, lambda s: s.forget("j"), "missing"),
     "forget a live one's result": Case("forget", running, lambda s: s.forget("j"), "ok"),
     "ask": Case("ask", running, lambda s: s.ask("j", "cancel", "client")),
@@ -319,6 +343,7 @@ CASES = {
     "beat": Case("beat", nothing, lambda s: workers.beat(s, "w1@host|boot1", 10), "", 0),
     "rescue": Case("rescue", abandoned, lambda s: workers.rescue(s, "w2@host|boot2", 9), "j"),
     "rebase": Case("rebase", abandoned, lambda s: workers.rebase(s, 10), "", 0),
+    "read": Case("read", ended, lambda s: s.read("j"), "ok", 0),
     "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
     "scan": Case("scan", submitted, lambda s: messages.scan(s, State.QUEUED, 0, 9, 0.0), ""),
     "accuse": Case("accuse", submitted, lambda s: messages.accuse(s, ["j"]), ""),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from jobkit.errors import BadRecord, JobUnknown
 from jobkit.model import Failure, Job
 from jobkit.states import Outcome, State
 from jobkit.store import End, Settled, records
-from tests.store.world import NOW, World, holder, reader
+from tests.store.world import NOW, World, holder, reader, when
 
 
 def test_a_long_history_loses_its_oldest_part_and_says_so(world: World) -> None:
@@ -160,7 +158,6 @@ def test_a_job_is_read_whole(world: World) -> None:
         args="(1,)",
         retries=2,
         worker="w1@host",
-        pid=7,
         outcome=Outcome.PARTIALLY_SUCCEEDED,
         message="3 skipped",
         result=42,
@@ -171,7 +168,3 @@ def test_a_job_is_read_whole(world: World) -> None:
         ended_at=when(10),
         expires_at=when(10 + 300_000),
     )
-
-
-def when(ms: int) -> Any:
-    return records.when(str(NOW + ms))

@@ -142,7 +142,7 @@ def test_it_plans_the_next_run_and_leaves_it_a_checkpoint(world: World) -> None:
     assert world.store.told("j", HOOK, again=0.0, op="op").code == "again"
     assert world.claim(run=2).checkpoint == "7"
     world.advance(10_000_000)
-    assert world.store.prune() == 0
+    assert world.store.prune() == (0, 0)
     world.check()
 
 

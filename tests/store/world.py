@@ -10,7 +10,7 @@ from redis import Redis
 
 from jobkit.client import Client
 from jobkit.states import State, steps
-from jobkit.store import Claim, JobStore, Plan, Settled, Verdict
+from jobkit.store import Claim, JobStore, Plan, Settled, Verdict, records
 from jobkit.store.keys import lua_names
 from tests.store.checks import ACTIVE, ENDED, Check, texts
 
@@ -82,12 +82,19 @@ class World:
                 pipe.sadd(self.keys.key("after", "gone"), job_id)
             if state in ENDED:
                 fields |= {"ended": NOW - 9, "expires": NOW + 60_000, "outcome": "STOPPED"}
-                pipe.zadd(self.keys.key("ended"), {job_id: NOW + 60_000})
+                self.listed(pipe, job_id)
             pipe.hset(self.keys.job(job_id), mapping=fields)
             if state in ENDED:
                 pipe.pexpire(self.keys.job(job_id), 120_000)
             pipe.zadd(self.keys.state(state), {job_id: NOW - 9})
             pipe.execute()
+
+    def listed(self, pipe: Any, job_id: str) -> None:
+        """Put an ended job of nobody's among those that may go."""
+        pipe.zadd(self.keys.key("ended"), {job_id: NOW + 60_000})
+        pipe.zadd(self.keys.key("heads"), {"": NOW + 60_000})
+        pipe.zincrby(self.keys.key("owners"), 1, "")
+        pipe.hincrby(self.keys.key("retention"), "jobs", 1)
 
     def walk(self, verb: str, job_id: str = "j", op: str = "walked") -> tuple[str, ...]:
         """Apply one row of the table by the generic verb."""
@@ -171,6 +178,11 @@ def plan(job_id: str = "j", **options: Any) -> Plan:
 def holder(run: int | None = 1, token: str = "", worker: str = WORKER) -> Settled:
     """Who holds a run claimed by `World.claim`."""
     return Settled(run, token or f"tok{run}", worker)
+
+
+def when(ms: int) -> Any:
+    """So many ms after a test began, as clients see it."""
+    return records.when(str(NOW + ms))
 
 
 def reader(world: World) -> Client:

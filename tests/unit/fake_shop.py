@@ -76,7 +76,7 @@ class FakeJobs:
 
     def get(self, job_id: str) -> Job:
         if job_id == GONE:
-            raise JobExpired(job_id=job_id, state="FINISHED", ended_at="2026-11-22T08:00:00Z")
+            raise JobExpired(job_id=job_id, story="it ended FINISHED at 2026-11-22 08:00:00 UTC; its time was over")
         if job_id == DOWN:
             raise StoreUnavailable(url="redis://127.0.0.1:1/0", reason="Connection refused")
         for found in JOBS:

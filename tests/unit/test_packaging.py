@@ -35,7 +35,7 @@ FLOORS = (
     ("states", "errors"),
     ("model", "locks", "times", "policy", "stopping", "schedules", "definitions"),
     ("store",),
-    ("config", "client", "hosts", "aio", "running", "services"),
+    ("config", "waiting", "client", "hosts", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
 )
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
@@ -45,8 +45,8 @@ PUBLIC = """\
 Answer Backoff BadRecord Block Category Definition DefinitionConflict DefinitionUnknown Enabled Ending
 Execution Failure Fenced IllegalTransition InvalidOption Job JobExpired JobKit JobNotFound JobUnknown
 JobkitError Lock LockState LogLine Misfire NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge
-Policy Progress Queued Rate Run Schedule Semaphore State StoreError StoreRefused StoreUnavailable Transition
-schedule
+Policy Progress Queued Rate Run Schedule Semaphore State StoreError StoreRefused StoreUnavailable TooManyPins
+Transition schedule
 """
 
 

@@ -19,6 +19,8 @@ end
 -- A new plan makes a new record: of the old one only its past and the fields in `kept` go on.  Needs _bonds.
 local function renew(job, fields, kept, at)
   local now = given(fields)
+  if job.state then leave(job) end
+  if job.retain and not now.retain then add(fields, "retain", "||") end -- whoever pinned it holds it still
   list(job, now.owner, now.tags, at)
   add(fields, "submitted", job.submitted or at)
   if job.bonds then bonds().let_go(job) end

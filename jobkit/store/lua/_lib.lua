@@ -7,7 +7,7 @@ local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 
 local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
-                "submitted", "next", "followed", "bonds"}
+                "submitted", "next", "followed", "bonds", "retain"}
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)
@@ -91,11 +91,4 @@ local function held_by(job, ended)
   if not job.after or job.after == "" then return false end
   local state = redis.call("HGET", key("job", job.after), "state")
   return state and not has(ended, state)
-end
-
--- An ended job lives again.
-local function revive(job)
-  redis.call("PERSIST", job.key)
-  redis.call("ZREM", key("ended"), job.id)
-  redis.call("HDEL", job.key, "ended", "expires")
 end

@@ -1,6 +1,8 @@
 -- flags: allow-oom
 -- include: _definition
 -- include: _bonds
+-- include: _drop
+-- include: _kin
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit
@@ -33,7 +35,9 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") 
   -- A client without jobkit sent it: this is the first that is known of it, or it sent the same id once more.
   job.run = job.run + 1
   record(job, walk("", ARGV[8]), at, token .. "b", "client", "sent without jobkit", true)
-  add(fields, "submitted", at, unpack(ARGV, common + 1))
+  local given = {unpack(ARGV, common + 1)}
+  join(job, given, ARGV[9])
+  add(fields, "submitted", at, unpack(given))
   revive(job)
 end
 
@@ -52,7 +56,7 @@ if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
 end
 if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
-if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires") end
+if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires", "keep") end
 redis.call("SADD", key("held", ARGV[11]), id)
 if job.since then redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since) end
 if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end

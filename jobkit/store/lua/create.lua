@@ -1,6 +1,7 @@
 -- include: _drop
 -- include: _bonds
 -- include: _birth
+-- include: _kin
 --[[ create: record a job, or a new run of it, before its message is published.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 start, ms or ""  6 predecessor's id or ""  7 "1" to wait without a start
@@ -17,11 +18,13 @@ if after ~= "" and redis.call("EXISTS", key("job", after)) == 0 then return {"mi
 local plan, fields = {op = op, start = start, after = after, idle = idle}, {unpack(ARGV, 12)}
 local replaced = job.state and walk(job.state, replace)
 if job.state and not replaced and not has(over, job.state) then
+  join(job, fields, over, true)
   plan.fields = fields
   redis.call("HSET", job.key, "next", cjson.encode(plan))
   return {"next", job.state, job.run}
 end
 
+join(job, fields, over)
 renew(job, fields, {"checkpoint", "log", "followed", "hook"}, at)
 if replaced then record(job, replaced, at, op .. "r", by, reason) end
 begin(job, plan, births, over, at, op, by, reason, fields)

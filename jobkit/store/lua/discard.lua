@@ -18,6 +18,8 @@ if job.bonds then
   bonds().reply = reply
   bonds().let_go(job)
 end
+local _, _, kin = wishes(job.retain)
+if kin ~= "" then part(kin, clock()) end
 drop(job)
 if job.bonds then bonds().wake(clock(), op, ARGV[5]) end
 release(id, ARGV[6], ARGV[7], clock(), op, ARGV[5], "was not accepted", ARGV[8], reply)

@@ -1,6 +1,7 @@
 -- flags: allow-oom
 -- include: _drop
 -- include: _bonds
+-- include: _hold
 -- include: _birth
 -- include: _next
 -- include: _definition
@@ -10,7 +11,7 @@ KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 token  7 worker, for a dead child's parent
       8 steps of the end  9 steps of a job without a record, or ""  10 steps of the restart, if a next run is known
       11 steps of the births, see create  12 states of an ended or restarted run
-      13 steps of a release now  14 later  15 message for Celery's clients, or ""  16 ms to keep the ended job
+      13 steps of a release now  14 later  15 message for Celery's clients, or ""  16 how long to keep the ended job, and limits, see _retain
       17 fields to drop, comma separated  18 ms until somebody else may publish what is owed
       19 ms until it is to run again with what it has, "never" without a start, "" if it is not
       20 "1" if the job is still to be told of its end, "2" if who ends it does so now  21.. fields and values
@@ -49,7 +50,8 @@ if restart and #restart > 0 then
   reply[2] = job.state
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[18], fields, reply)
 else
-  add(fields, "ended", at, "expires", at + ARGV[16])
+  local limits = limits_of(ARGV[16])
+  date(job, at, limits, fields)
   local dropped = {}
   for field in ARGV[17]:gmatch("[^,]+") do add(dropped, field) end
   redis.call("HDEL", job.key, unpack(dropped))
@@ -59,8 +61,7 @@ else
     redis.call("ZREM", key("due"), id)
     redis.call("ZREM", key("outbox"), id)
   end
-  redis.call("ZADD", key("ended"), at + ARGV[16], id)
-  redis.call("PEXPIRE", job.key, ARGV[16] + 60000)
+  retain(job, at, limits, ARGV[12])
   if ARGV[20] ~= "0" and message_of(job) then
     -- The queue brings it to a worker that can tell it, like a removal; at once, or if who ends it dies before.
     owe(job, at, ARGV[18])

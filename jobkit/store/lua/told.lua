@@ -34,6 +34,8 @@ if restart then
   record(job, restart, at, op, by, "planned by on_finished")
   reply[2] = job.state
   revive(job)
+  local _, _, kin = wishes(job.retain)
+  if kin ~= "" then rejoin(kin) end
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[15], {}, reply)
 elseif current and broken == "?" then
   -- The queue brings it to another, if it does not do so already.
