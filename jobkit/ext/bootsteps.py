@@ -17,6 +17,7 @@ from jobkit.errors import StoreError
 from jobkit.ext import identity, lost, messages, orders, request
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
+from jobkit.ext.taint import Taint
 from jobkit.ext.task import adopt
 from jobkit.services import blocks, going_down, leases, overtime, publishing, turns
 from jobkit.services.leases import Heartbeat
@@ -62,7 +63,8 @@ class Keeper(bootsteps.StartStopStep):
         )
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)
-        executioner = Executioner(jobs, worker)
+        taint = Taint(worker, self.heart.goodbye)
+        executioner = Executioner(jobs, worker, taint.add)
         self.listener = Listener(store, self.identity, executioner.condemn)
         by = f"keeper of {worker.hostname}"
         search = Search(store, worker_state.requests, partial(messages.queue_size, worker.app), settings.lease / 2)
@@ -78,6 +80,7 @@ class Keeper(bootsteps.StartStopStep):
             "overtime": partial(overtime.run_once, store, by),
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
+            "taint": taint.run_once,
             "retention": Retention(store).run_once,
             "history": Trimming(store).run_once,
         }

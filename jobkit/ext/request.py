@@ -6,6 +6,7 @@ Celery subclasses this class once more per task and replaces `on_success` and `e
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -16,6 +17,7 @@ from celery.worker.request import Request
 
 from jobkit.ext import ends, restarts
 from jobkit.ext.backend import Recording
+from jobkit.ext.processes import family
 from jobkit.running import runs
 from jobkit.states import Outcome
 from jobkit.store import End, queries
@@ -80,8 +82,9 @@ class JobRequest(Request):
         return retried
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """The hard limit killed the child."""
-        super().on_timeout(soft, timeout)
+        """The hard limit kills the child, and here what it has started."""
+        with family(self.worker_pid) if not soft and self.worker_pid else nullcontext():
+            super().on_timeout(soft, timeout)
         if not soft and not isinstance(self.task.backend, Recording):
             self._settle(celery_states.FAILURE, TimeLimitExceeded(timeout))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -183,6 +185,28 @@ def hangs(self: Any, seconds: float) -> str:
     while time.monotonic() < until:
         time.sleep(0.01)
     note("survived", self.job.id)
+    return "done"
+
+
+@task(bind=True)
+def starts_a_process(self: Any) -> None:
+    """Never looks, and has a child that has a child."""
+    script = "import subprocess, sys; subprocess.run(['sleep', '600'])"
+    process = subprocess.Popen([sys.executable, "-c", script])
+    note("process", self.job.id, process.pid)
+    process.wait()
+
+
+@task(bind=True, time_limit=1)
+def starts_a_process_and_has_a_limit(self: Any) -> None:
+    starts_a_process.run.__func__(self)
+
+
+@task(bind=True)
+def cannot_be_ended(self: Any, seconds: float) -> str:
+    """Sits in C code, where no exception arrives."""
+    note("body", self.job.id, self.job.run)
+    ctypes.CDLL(None).sleep(int(seconds))
     return "done"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.exceptions import TaskRevokedError
@@ -148,3 +149,41 @@ def test_a_worker_that_goes_down_hands_over_what_looks(lifecycle: ModuleType, st
     ]
     done = [int(line.split()[2]) for line in notes.read_text().splitlines() if line.startswith("step")]
     assert done == list(range(300))
+
+
+@pytest.mark.parametrize("name", ["starts_a_process", "starts_a_process_and_has_a_limit"])
+def test_what_a_killed_job_has_started_goes_with_it(
+    name: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker()
+    handle = getattr(lifecycle, name).delay()
+    line = eventually(lambda: next((one for one in notes.read_text().splitlines() if one.startswith("process")), ""))
+    started = psutil.Process(int(line.split()[2]))
+    eventually(lambda: len(started.children()) == 1)
+    everything = [started, *started.children()]
+    if name == "starts_a_process":
+        handle.abort(grace=0.2)
+    assert ended(handle).state is S.KILLED
+    eventually(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in everything))
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_worker_with_a_body_that_nothing_ends_lets_the_others_end_and_goes(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    worker = start_worker(pool=pool)
+    stuck = lifecycle.cannot_be_ended.delay(60)
+    running(stuck)
+    if pool == "threads":
+        neighbour = lifecycle.hangs.delay(9)
+        running(neighbour)
+    stuck.abort(grace=0.2)
+    job = ended(stuck)
+    assert (job.state, job.outcome) == (S.KILLED, Outcome.KILLED)
+    eventually(lambda: not worker.alive, 20, lambda: worker.log[-3000:])
+    assert "this worker is tainted" in worker.log
+    if pool == "threads":
+        assert neighbour.get(timeout=5) == "done"
+    later = lifecycle.add.delay(1, 2)
+    start_worker(pool=pool)
+    assert later.get(timeout=20) == 3
