@@ -134,6 +134,7 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     needed = {line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")}
     assert {line for line in needed if "extra ==" not in line} == {
         "celery[redis]<6,>=5.7",
+        "psutil>=5.9",
         "python-dateutil",
         "redis[hiredis]",
     }
