@@ -14,8 +14,9 @@ from jobkit import JobKit
 from jobkit.definitions import Definition
 from jobkit.embedded import EmbeddedRedis
 from jobkit.ext.beat import BeatOf
-from jobkit.store import definitions
-from jobkit.store.definitions import Change, ms
+from jobkit.store import definitions, recipes
+from jobkit.store.definitions import Change
+from jobkit.store.recipes import ms
 
 #: Definitions that stand by, those of them that are due, and idle looks that are timed.
 COUNTS, DUE, LOOKS = (100, 1_000, 10_000), 500, 200
@@ -37,7 +38,7 @@ def _measure(url: str, count: int) -> tuple[float, float, float]:
         """Nothing."""
 
     jobs = JobKit(app)
-    begin = definitions.now(jobs.store) + timedelta(hours=1)
+    begin = recipes.now(jobs.store) + timedelta(hours=1)
     _define(jobs, count, begin)
     beat = BeatOf(jobs)
     beat.run_once()

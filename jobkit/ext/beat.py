@@ -20,7 +20,7 @@ from jobkit.errors import DefinitionConflict, InvalidOption, StoreError
 from jobkit.ext import sending
 from jobkit.schedules import schedule
 from jobkit.services.beating import Beat
-from jobkit.store import Plan, Verdict, definitions
+from jobkit.store import Plan, Verdict, recipes
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -130,7 +130,7 @@ def _definition(name: str, title: str, entry: Any, zone: str) -> Definition:
 
 
 def _write(jobs: JobKit, one: Definition) -> None:
-    stored = definitions.read(jobs.store, [one.id])[0]
+    stored = recipes.read(jobs.store, [one.id])[0]
     new = replace(one, version=stored.version, status=stored.status) if stored else one
     if new != stored:
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobkit.definitions import Definition
 from jobkit.errors import DefinitionConflict
-from jobkit.store import definitions
+from jobkit.store import recipes
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -37,7 +37,7 @@ def reconcile(jobs: JobKit) -> None:
     """Write what is declared and was not stored before, or is declared otherwise now."""
     if not jobs.declared:
         return
-    before = definitions.declared(jobs.store)
+    before = recipes.declared(jobs.store)
     for name, fields in jobs.declared.items():
         given = dict(fields)
         made = jobs.definitions._made(name, given.pop("task"), given.pop("schedule", None), given)
@@ -46,19 +46,19 @@ def reconcile(jobs: JobKit) -> None:
 
 def declare(jobs: JobKit, made: Definition, before: str | None) -> None:
     """Write one declared definition; `before` is what was declared of it last, if it was."""
-    wanted = definitions.to_fields(made)
+    wanted = recipes.to_fields(made)
     text = json.dumps(wanted, sort_keys=True)
     while before != text:
-        stored = definitions.read(jobs.store, [made.id])[0]
+        stored = recipes.read(jobs.store, [made.id])[0]
         if stored is None and before is not None:
             return  # an operator has deleted it
         last = json.loads(before or "{}")
-        kept = definitions.to_fields(stored) if stored else {}
+        kept = recipes.to_fields(stored) if stored else {}
         changed = {name for name, value in wanted.items() if not stored or kept[name] == last.get(name) != value}
         merged = replace(stored, **{name: getattr(made, name) for name in changed}) if stored else made
         try:
             jobs.definitions._write([(merged, stored)], declared=text)
         except DefinitionConflict:
-            before = definitions.declared(jobs.store).get(made.id)  # another process was faster
+            before = recipes.declared(jobs.store).get(made.id)  # another process was faster
         else:
             return

@@ -14,6 +14,7 @@ Daylight saving, for every rule that speaks of wall-clock times, is that of RFC 
 Intervals are lengths of time and know no wall clock: ``every=86400`` drifts by an hour against it, twice a year.
 """
 
-from jobkit.schedules.schedule import Schedule, next_slot, next_slots, schedule
+from jobkit.schedules.making import schedule
+from jobkit.schedules.schedule import Schedule, next_slot, next_slots
 
 __all__ = ["Schedule", "next_slot", "next_slots", "schedule"]

@@ -16,7 +16,8 @@ from jobkit.definitions import Definition, Misfire, Overlap
 from jobkit.errors import StoreError
 from jobkit.schedules import next_slot
 from jobkit.store import JobStore, Plan, Verdict, definitions
-from jobkit.store.definitions import Due, Step, ms
+from jobkit.store.definitions import Due, Step
+from jobkit.store.recipes import ms
 
 log = logging.getLogger("jobkit")
 

@@ -9,8 +9,8 @@ from typing import Any
 from jobkit.model import Execution
 from jobkit.states import Outcome, State
 from jobkit.store import records
-from jobkit.store.definitions import ms
 from jobkit.store.jobs import JobStore
+from jobkit.store.recipes import ms
 
 #: Entries one call reads.
 PAGE = 200

@@ -15,7 +15,7 @@ from jobkit.errors import DefinitionUnknown
 from jobkit.locks import Lock
 from jobkit.model import Failure
 from jobkit.states import FiveState, Outcome
-from jobkit.store import End, Verdict, definitions, history
+from jobkit.store import End, Verdict, definitions, history, recipes
 from jobkit.store.definitions import Change, Defined, Step
 from jobkit.store.records import when
 from tests.store.world import NOW, World, holder, plan
@@ -67,7 +67,7 @@ class Stored:
 
     @property
     def status(self) -> Status:
-        found = definitions.get(self.store, "one").status
+        found = recipes.get(self.store, "one").status
         assert found
         return found
 
@@ -91,10 +91,10 @@ def test_a_definition_is_read_as_it_was_written(world: World) -> None:
         "BUFFER", "ALL", 5, 60.5, 3, "eu-1", "alice", 4, "mail", {"expires": 60}, "DEBUG",  # type: ignore[arg-type]
     )  # fmt: skip
     definitions.define(world.store, [Change(full)], "editor", "op")
-    found = definitions.get(world.store, "full")
+    found = recipes.get(world.store, "full")
     assert found == replace(full, version=1)
     with pytest.raises(DefinitionUnknown, match="nobody"):
-        definitions.get(world.store, "nobody")
+        recipes.get(world.store, "nobody")
 
 
 def test_only_who_read_the_last_version_may_write(one: Stored) -> None:
@@ -114,7 +114,7 @@ def test_many_are_written_or_none(one: Stored) -> None:
     assert answer.conflicts == (("one", 1),)
     assert one.world.picture() == before
     assert definitions.define(one.store, [Change(other), Change(one.one)], "e", "op").versions == (1, 2)
-    assert definitions.ids(one.store) == ["one", "other"]
+    assert recipes.ids(one.store) == ["one", "other"]
 
 
 def test_an_edit_does_not_take_a_slot_that_is_due(one: Stored) -> None:
@@ -373,7 +373,7 @@ def test_a_definition_made_for_a_while_goes_when_that_is_over(one: Stored) -> No
     assert history.trim(one.store) == 0
     one.world.advance(1)
     assert history.trim(one.store) == 1
-    assert definitions.ids(one.store) == ["one"]
+    assert recipes.ids(one.store) == ["one"]
 
 
 def test_a_definition_whose_task_needs_a_lock_waits_for_it(one: Stored) -> None:
