@@ -91,8 +91,8 @@ class Job:
     """What the store knew of one job at the moment it was asked.
 
     Times are aware datetimes in UTC, or None where the thing has not happened. `args` and `kwargs` are the
-    printable forms Celery puts into messages, `result` the decoded result of a job that ended well, `extra` the
-    fields a newer jobkit wrote.
+    printable forms Celery puts into messages, `result` the decoded result of a job that ended well, `source`
+    what asked for a definition's job, `extra` the fields a newer jobkit wrote.
     """
 
     id: str
@@ -126,6 +126,7 @@ class Job:
     progress: Progress | None = None
     celery_status: str = ""
     has_checkpoint: bool = False
+    source: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -59,7 +59,7 @@ def _described(job: Job) -> Iterator[tuple[str, Any]]:
     yield from ((name, getattr(job, f"{name}_at")) for name in ("submitted", "start", "started", "ended", "expires"))
     yield "waited", _between(job.submitted_at, job.started_at)
     yield "ran", _between(job.started_at, job.ended_at)
-    yield from ((name, getattr(job, name)) for name in ("queue", "worker", "pid"))
+    yield from ((name, getattr(job, name)) for name in ("source", "queue", "worker", "pid"))
     yield from ((name, getattr(job, f"{name}_id")) for name in ("after", "parent", "root"))
     yield "checkpoint", "kept" if job.has_checkpoint else None
     yield from job.extra.items()

@@ -16,6 +16,7 @@ from jobkit.states import ABOUT, Outcome, State
 BRIEF = (
     "state", "run", "task", "submitted", "since", "owner", "tags", "queue", "args", "kwargs", "start", "started",
     "ended", "expires", "worker", "pid", "retries", "root", "parent", "after", "outcome", "note", "failure", "progress",
+    "source",
     "locks", "host", "blocked",
 )  # fmt: skip
 #: What only one job's own page needs.
@@ -23,7 +24,7 @@ FULL = (*BRIEF, "meta", "checkpoint")
 #: Fields that are the store's own affair.
 INTERNAL = frozenset((
     *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
-    "policy", "grace", "restarts", "hook", "bonds", "locked", "bytes", "retain", "keep",
+    "policy", "grace", "restarts", "hook", "bonds", "locked", "bytes", "retain", "keep", "wished",
 ))  # fmt: skip
 
 
@@ -103,6 +104,7 @@ def job(job_id: str, fields: Mapping[str, str], result: Any = None, status: str 
         progress=read("progress", lambda text: Progress(*json.loads(text))),
         celery_status=status or ABOUT[state].celery,
         has_checkpoint=bool(fields.get("checkpoint")),
+        source=fields.get("source", ""),
         extra={name: value for name, value in fields.items() if name not in INTERNAL},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -136,6 +137,37 @@ def test_a_backup_runs_once_when_the_trigger_was_lost_and_never_when_it_was_not(
     assert backups == {"triggered": 0, "lost": 1}
     assert [one.source for one in definitions.history("lost")] == ["backup"]
     assert {one.source[:6] for one in definitions.history("triggered")} == {"queued"}
+
+
+@pytest.mark.slow
+def test_work_whose_trigger_was_lost_is_seen_soon(open_stage: Stage) -> None:
+    """Events, three in ten of which are not followed by their trigger; the backup sees to those."""
+    definitions, every, chance = open_stage.m.jobs.definitions, 3.0, random.Random(3)
+    open_stage.start(*BEAT)
+    worker = open_stage.start(*WORKER)
+    worker.process.wait_ready()
+    names = [f"event{n}" for n in range(15)]
+    for name in names:
+        definitions.create(name, task=f"{TASKS}.fire", backup_every=every)
+    events: list[tuple[str, datetime]] = []
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        name = chance.choice(names)
+        events.append((name, datetime.now(UTC)))
+        if chance.random() > 0.3:
+            definitions.queue_now(name)
+        time.sleep(0.1)
+    eventually(lambda: datetime.now(UTC) > events[-1][1] + timedelta(seconds=every + 2))
+    history = definitions.history(limit=10_000)
+    for name, at in events:
+        seen = min(one.started_at for one in history if one.definition == name and one.started_at > at)
+        assert seen - at < timedelta(seconds=every + 2), (name, at, seen)
+    for one in history:
+        if one.source == "backup":
+            before = [
+                it.started_at for it in history if it.definition == one.definition and it.started_at < one.queued_at
+            ]
+            assert not before or one.queued_at - max(before) >= timedelta(seconds=every - 0.01), "it was not needed"
 
 
 def test_a_deployment_without_beat_runs_by_its_workers(jobkit_redis: EmbeddedRedis, tmp_path: Path) -> None:

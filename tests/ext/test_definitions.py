@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+import time_machine
 from celery import Celery
 from celery.schedules import crontab
 
@@ -331,3 +332,22 @@ def test_who_edits_a_paused_definition_does_not_resume_it(jobs: JobKit, nightly:
     jobs.definitions.update(replace(nightly, version=2, schedules=(schedule(5),)))
     status = jobs.definitions.get("nightly").status
     assert (status.paused, status.next_at) == ("closed", None)
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_only_the_clock_of_redis_counts(jobs: JobKit, add: Any, hours: int) -> None:
+    jobs.definitions.create("warm", task=add, schedule=1, data={"a": 1, "b": 1})  # connected, and in step
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=hours)):
+        one = jobs.definitions.create("one", task=add, schedule=1, data={"a": 1, "b": 1})
+        assert one.version == 1
+        beat, tries = BeatOf(jobs), 0
+        while jobs.definitions.get("one").status.fired == 0:
+            beat.run_once()
+            tries += 1
+            assert tries < 100_000
+        [(slot, late)] = jobs.definitions.get("one").status.fires
+    assert abs(slot - datetime.now(UTC)) < timedelta(seconds=3)
+    assert late < 1

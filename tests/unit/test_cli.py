@@ -33,7 +33,7 @@ COMMANDS = sorted(jobkit.commands)
 JOB_KEYS = """\
 id task state run submitted_at state_since owner tags queue args kwargs start_at started_at ended_at expires_at worker
 pid retries root_id parent_id after_id locks host blocked_by outcome message failure result progress celery_status
-has_checkpoint extra
+has_checkpoint source extra
 """
 
 

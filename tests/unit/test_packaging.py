@@ -143,7 +143,12 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
 
 @pytest.mark.parametrize(
     ("group", "name"),
-    [("console_scripts", "jobkit"), ("celery.commands", "jobs"), ("celery.result_backends", "jobkit")],
+    [
+        ("console_scripts", "jobkit"),
+        ("celery.commands", "jobs"),
+        ("celery.result_backends", "jobkit"),
+        ("celery.beat_schedulers", "jobkit"),
+    ],
 )
 def test_entry_points_can_be_loaded(wheel: zipfile.ZipFile, group: str, name: str) -> None:
     [declared] = [entry for entry in wheel.namelist() if entry.endswith(".dist-info/entry_points.txt")]
