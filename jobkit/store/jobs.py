@@ -24,6 +24,8 @@ from jobkit.store.scripts import Scripts
 
 T = TypeVar("T")
 
+#: Milliseconds in which a job has to be told of its end, once the message that brings it to who tells it is out.
+TELLING_LEASE = 30_000
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
 
@@ -329,7 +331,7 @@ class JobStore:
     def published(self, job_ids: Sequence[str]) -> None:
         """These messages are out."""
         if job_ids:
-            self.run("published", *job_ids)
+            self.run("published", TELLING_LEASE, *job_ids)
 
     def prune(self, most: int = 200, *, urgent: bool = False) -> Pruned:
         """Drop ended jobs whose time is over, and those there is no room for; `urgent`: memory itself is at stake."""

@@ -31,8 +31,8 @@ class Line:
 ACCEPTED, INDETERMINATE = "accepted", "indeterminate"
 #: Of a body: it began; it was left (`how`); a checkpoint was accepted (`since`, `value`), or refused.
 START, END, SAVED, REFUSED = "start", "end", "saved", "refused"
-#: Of `on_finished`: it was called, with this `state`.
-HOOK = "hook"
+#: Of `on_finished`: it was called, with this `state`; who was about to call it died, and nobody calls it again.
+HOOK, CUT_OFF = "hook", "cut off"
 #: Of a worker: it has gone (killed, or ended), or only this `child` of it; its processes were stopped; they go on; it
 #: was told to end.
 GONE, FROZEN, THAWED, TOLD = "gone", "frozen", "thawed", "told"

@@ -16,13 +16,11 @@ from typing import Any
 from jobkit.model import Run, Transition
 from jobkit.states import Category, State
 from jobkit.store import records
-from tests.chaos.evidence import ACCEPTED, END, FROZEN, GONE, HOOK, INDETERMINATE, SAVED, START, THAWED, Line
+from tests.chaos.evidence import ACCEPTED, CUT_OFF, END, FROZEN, GONE, HOOK, INDETERMINATE, SAVED, START, THAWED, Line
 from tests.store.checks import BIRTHS, EDGES
 
 #: Seconds a body may go on after its process was frozen and lost its run.
 AFTER_A_FREEZE = 1.0
-#: Seconds from the claim of a telling to the call, of a process that is slow.
-A_MOMENT = 1.0
 #: Seconds two lines of two processes may be written in the wrong order.
 BLUR = 0.02
 #: The restarts that count against the budget of their cause.
@@ -42,15 +40,13 @@ class Finding:
 class Record:
     """What the store says of a job.
 
-    Its whole path; its `result`, which is the run that made it; the `restarts` of one cause it may have; its `hook`:
-    the last run to be told, with the token of who claimed that, if somebody has.
+    Its whole path; its `result`, which is the run that made it; the `restarts` of one cause it may have.
     """
 
     job: str
     path: tuple[Transition, ...]
     result: Any = None
     restarts: int = 1_000_000
-    hook: str = ""
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -120,6 +116,11 @@ class Case:
         for worker, at in since.items():
             found[worker].append((at, float("inf")))
         return found
+
+    def awake(self, worker: str, began: float, ended: float) -> float:
+        """For how many of these seconds the worker was not frozen."""
+        asleep = [(max(began, start), min(ended, end)) for start, end in self.freezes.get(worker, [])]
+        return ended - began - sum(end - start for start, end in asleep if end > start)
 
 
 def judge(case: Case) -> list[Finding]:
@@ -207,11 +208,7 @@ def hooks_are_called_once(case: Case) -> Findings:
 
 def was_cut_off(case: Case, record: Record, run: Run) -> bool:
     """Has the one who had claimed the telling died before the call?  Nobody else calls it then (LIFECYCLE 3)."""
-    following = [step for step in record.path if step.run == run.number + 1 and step.target is State.RUNNING]
-    if not following and not record.hook.startswith(f"{run.number} "):
-        return False
-    tellers = {step.by: step.at.timestamp() - case.offset for step in (run.path[-1], *following)}
-    return any(0 <= line.at - tellers.get(line.worker, line.at + 1) < A_MOMENT for line in case.of(GONE))
+    return any((line.job, line.run) == (record.job, run.number) for line in case.of(CUT_OFF))
 
 
 def _hook(run: Run, told: Sequence[Line], offset: float) -> Iterator[str]:
@@ -239,10 +236,8 @@ def overlaps(case: Case, job: str) -> Iterator[tuple[int, float, bool]]:
         began, ended = following.began, min(body.ended, following.ended)
         if ended <= began:
             continue
-        asleep = [(max(began, start), min(ended, end)) for start, end in case.freezes.get(body.worker, [])]
-        slept = sum(end - start for start, end in asleep if end > start)
         frozen = any(start <= ended and end >= body.began for start, end in case.freezes.get(body.worker, []))
-        yield body.run, ended - began - slept, frozen
+        yield body.run, case.awake(body.worker, began, ended), frozen
 
 
 def no_write_of_an_old_run_is_accepted(case: Case) -> Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -196,8 +197,7 @@ class Stage:
         meta = json.loads(fields.get("meta", "{}"))
         result = meta.get("result") if meta.get("status") == "SUCCESS" else None
         most = policy.max_restarts if policy else self.jobs.settings.max_rescues if "late" in job_id else 0
-        telling = fields.get("hook") or fields.get("hook_interrupted", "")
-        return Record(job_id, records.path(job_id, fields["path"]), result, most, telling)
+        return Record(job_id, records.path(job_id, fields["path"]), result, most)
 
     def leftovers(self) -> dict[str, int]:
         """The sizes of what should be empty in the end."""
@@ -227,10 +227,17 @@ class Stage:
         self.told()
         with suppress(AssertionError):
             eventually(lambda: not self.leftovers(), 10)
+        self.note_what_was_cut_off()
         self.judged = Case(self.evidence.lines(), self.records(), self.leftovers())
         Check(self.jobs.store).run()
         self.end_workers()
         return [finding for finding in judge(self.judged) if finding.rule not in ignore]
+
+    def note_what_was_cut_off(self) -> None:
+        """Which runs nobody tells their jobs of, as the workers say that found it."""
+        for worker in self.workers:
+            for job, run in re.findall(r"\[(\S+)\] was being told that its run (\d+) ended", worker.log):
+                self.evidence.note(words.CUT_OFF, job, int(run), worker.name)
 
     def close(self) -> None:
         """End everything."""

@@ -213,3 +213,24 @@ def test_what_died_before_it_began_is_told_by_another(world: World, end: End) ->
     claim = world.claim(run=run, token="other")
     assert (claim.code, claim.hook) == ("hook" if end is HERE else "ok", "1")
     world.check()
+
+
+def test_a_second_delivery_of_a_run_that_is_over_tells_nothing(world: World) -> None:
+    world.submit()
+    world.claim()
+    world.store.finish("j", holder(), End(("fail",), Outcome.FAILED, again=0.0, here=True))
+    late = world.claim(run=1, token="late")
+    assert (late.code, late.hook) == ("stale", "")
+    assert world.store.tell("j", (1, "first", WORKER))
+
+
+def test_the_message_that_brings_it_may_be_lost(world: World) -> None:
+    died(world)
+    world.store.published(["j"])
+    world.advance(29_000)
+    assert world.store.take("keeper")[1] == []
+    world.advance(1_000)
+    assert world.store.take("keeper")[1] == [("j", 1, MESSAGE)]
+    world.store.published(["j"])
+    assert world.claim(token="first").code == "hook"
+    assert world.holds("outbox") == set()

@@ -34,9 +34,11 @@ local function seen(job, op) return job.path:find("\t" .. op .. "\t", 1, true) ~
 
 local function has(list, word) return ("," .. list .. ","):find("," .. word .. ",", 1, true) ~= nil end
 
--- Whose is the run: his who claimed it, or, for a child that died, its worker's.
+-- Whose is the run: his who claimed it, or, for a child that died and has no token any more, its worker's.  A token that
+-- is another's is not made good by its worker: after a power cut two of its children may have claimed the same run.
 local function holds(job, token, worker)
-  return (token ~= "" and token == job.token) or (worker ~= "" and worker == job.worker)
+  if token ~= "" and job.token then return token == job.token end
+  return worker ~= "" and worker == job.worker
 end
 
 -- The states a walk leads through from `state`, or nil and the first state it cannot reach.

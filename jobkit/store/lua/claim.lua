@@ -24,9 +24,9 @@ local function answer(code)
   return reply
 end
 
--- The end of a run is told by one: who asked first, however often he asks.
+-- The end of a run is told by one: who asked first for a run that is not over, however often he asks.
 local told, teller = (job.hook or ""):match("^(%d+) ?(%S*)")
-job.hook = (teller == "" or teller == token) and told or nil
+job.hook = teller == token and told or nil
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
 if run ~= "" then
   if not job.state then return answer("missing") end
@@ -41,11 +41,15 @@ elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") 
   revive(job)
 end
 
-if job.hook then
+if teller == "" then
+  job.hook = told
   redis.call("HSET", job.key, "hook", told .. " " .. token .. " " .. ARGV[11])
   redis.call("SADD", key("held", ARGV[11]), id)
 end
-if job.hook == run and has(ARGV[9], job.state) then return answer("hook") end
+if job.hook == run and has(ARGV[9], job.state) then
+  redis.call("ZREM", key("outbox"), id)
+  return answer("hook")
+end
 local targets = walk(job.state, ARGV[6])
 if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
   local born = {unpack(fields, 9 + ARGV[14])}
