@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobkit.definitions import CONFIGURED, Definition
-from jobkit.errors import DefinitionConflict, InvalidOption
+from jobkit.errors import BadRecord, DefinitionConflict, InvalidOption
 from jobkit.ext.ids import uuid7
 from jobkit.schedules import next_slot, schedule
 from jobkit.store import definitions, recipes
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Days a definition made by `queue_one_time` is kept [TFS].
 ONE_TIME_DAYS = 7.0
+log = logging.getLogger("jobkit")
+
 #: How often a change that reads, changes and writes by itself is tried when others are faster.
 TRIES = 20
 
@@ -42,7 +45,7 @@ class Stored:
         last, left = "", limit
         while left is None or left > 0:
             ids = recipes.ids(self._jobs.store, last, 200)
-            for one in recipes.read(self._jobs.store, ids):
+            for one in self._readable(ids):
                 if one and _fits(one, name, task, owner) and (left is None or left > 0):
                     left = None if left is None else left - 1
                     yield one
@@ -75,6 +78,17 @@ class Stored:
     def delete(self, *ids: str) -> list[str]:
         """Delete definitions; what they queued still runs.  Returns the ids of those that were there."""
         return definitions.undefine(self._jobs.store, *((str(name), None) for name in ids))
+
+    def _readable(self, ids: list[str]) -> Iterator[Definition | None]:
+        """These definitions; one that cannot be read is said, and harms no other."""
+        try:
+            yield from recipes.read(self._jobs.store, ids)
+        except BadRecord as exc:
+            if len(ids) == 1:
+                log.error("a definition is left out: %s", exc)
+            else:
+                for name in ids:
+                    yield from self._readable([name])
 
     def change(self, definition_id: str, how: Callable[[Definition], Definition], **more: str) -> Definition:
         """Read, change by `how`, and write, again while others are faster.  Raises: `DefinitionUnknown`."""
@@ -131,7 +145,10 @@ class Stored:
         expires: float | None = None,
     ) -> list[Definition]:  # fmt: skip
         at, op = self._now(), operation()
-        changes = [replace(_change(new, old, at), declared=declared, more=more) for new, old in pairs]
+        changes = [
+            replace(_change(new, old, at), declared=declared, more=_level(new, old) | (more or {}))
+            for new, old in pairs
+        ]
         answer = definitions.define(self._jobs.store, changes, self._jobs._by, op, expires)
         if answer.code == "conflict":
             raise self._conflict(answer.conflicts[0], [new for new, _ in pairs])
@@ -154,6 +171,11 @@ def _fits(one: Definition, name: str, task: str, owner: str) -> bool:
 
 def _with_status(one: Definition, **changed: Any) -> Definition:
     return replace(one, status=one.status and replace(one.status, **changed))
+
+
+def _level(new: Definition, old: Definition | None) -> dict[str, str]:
+    """Who sets another log level ends one that was set for a while."""
+    return {"log_until": ""} if old and old.log_level != new.log_level else {}
 
 
 def _change(new: Definition, old: Definition | None, at: datetime) -> Change:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 
 from jobkit.definitions import Definition, Misfire, Overlap
-from jobkit.errors import StoreError
+from jobkit.errors import BadRecord, StoreError
 from jobkit.schedules import next_slot
 from jobkit.store import JobStore, Plan, Verdict, definitions
 from jobkit.store.definitions import Due, Step
@@ -39,13 +39,14 @@ class Beat:
         self, store: JobStore, send: Send, by: str, knows: Callable[[Definition], bool] = lambda one: True
     ) -> None:
         self._store, self._send, self._by, self._knows = store, send, by, knows
+        self._unreadable: set[str] = set()
 
     def run_once(self) -> float | None:
         """One round: fires what is due.
 
         Returns: seconds until the next is due; 0 if there may be more now, None if there is nothing to come.
         """
-        at, wait, found = definitions.due(self._store, BATCH)
+        at, wait, found = definitions.due(self._store, BATCH, self._complain)
         found = [due for due in found if self._knows(due.definition)]
         random.shuffle(found)  # two that come at once begin with different ones
         for due in found:
@@ -57,6 +58,11 @@ class Beat:
                 log.exception("beat: %s cannot be run: its slot is passed over", due.definition.id)
                 self._pass_over(due, at)
         return 0.0 if found else wait
+
+    def _complain(self, exc: BadRecord) -> None:
+        if exc.job_id not in self._unreadable:
+            log.error("beat: a definition is left to others: %s", exc)
+            self._unreadable.add(exc.job_id)
 
     def _fire(self, due: Due, at: datetime) -> None:
         one = due.definition

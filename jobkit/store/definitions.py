@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from jobkit.definitions import Definition, Enabled
+from jobkit.errors import BadRecord
 from jobkit.model import to_plain
 from jobkit.states import steps
 from jobkit.store import recipes, records
@@ -89,15 +90,21 @@ def queue(
     return verdict(store.run("queue", *head, *TERMS, *_fields(plan, source)))
 
 
-def due(store: JobStore, most: int) -> tuple[datetime, float | None, list[Due]]:
-    """What is due: Redis's time, seconds until the next is (None: nothing is to come), and what is now."""
+def due(store: JobStore, most: int, complain: Callable[[BadRecord], None]) -> tuple[datetime, float | None, list[Due]]:
+    """What is due: Redis's time, seconds until the next is (None: nothing is to come), and what is now.
+
+    Parameters: `complain` is told of definitions that cannot be read, as a newer release may have written them.
+    """
     at, wait, *rest = store.run("due", most)
     found, parts = [], iter(rest)
     for entry, score, flat in zip(parts, parts, parts, strict=True):
         name, _, kind = entry.decode().partition("~")
         fields = records.texts(dict(zip(flat[::2], flat[1::2], strict=True)))
         slot = int(fields["slot"]) if fields.get("slot") else None
-        found.append(Due(kind or "slot", int(float(score)), recipes.from_fields(name, fields), slot))
+        try:
+            found.append(Due(kind or "slot", int(float(score)), recipes.from_fields(name, fields), slot))
+        except BadRecord as exc:
+            complain(exc)
     moment = datetime.fromtimestamp(int(at) / 1000, timezone.utc)
     return moment, int(wait) / 1000 if wait else None, found
 

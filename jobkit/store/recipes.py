@@ -66,7 +66,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def read(store: JobStore, ids: Sequence[str]) -> list[Definition | None]:
-    """These definitions as they stand; None for what there is not."""
+    """These definitions as they stand; None for what there is not.  Raises: `BadRecord`."""
 
     def records_of() -> list[Any]:
         with store.client.pipeline(transaction=False) as pipe:

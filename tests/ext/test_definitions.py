@@ -15,6 +15,7 @@ from celery import Celery
 from celery.schedules import crontab
 
 from jobkit import (
+    BadRecord,
     DefinitionConflict,
     DefinitionUnknown,
     Enabled,
@@ -27,6 +28,7 @@ from jobkit.ext import declaring
 from jobkit.ext.beat import BeatOf, Scheduler
 from jobkit.states import FiveState, State
 from jobkit.store import Plan, definitions, history
+from jobkit.testing import eventually
 
 UTC = timezone.utc
 
@@ -280,7 +282,7 @@ def test_a_tick_is_one_round_trip_when_nothing_is_due(jobs: JobKit, nightly: Any
     assert calls == 5
     # Each script counts its own three commands; and the two questions asked here.
     assert sent <= 5 * 4 + 3
-    assert definitions.due(jobs.store, 1)[2] == []
+    assert definitions.due(jobs.store, 1, print)[2] == []
 
 
 # -- by a key ----------------------------------------------------------------------------------------------------------
@@ -351,3 +353,31 @@ def test_only_the_clock_of_redis_counts(jobs: JobKit, add: Any, hours: int) -> N
         [(slot, late)] = jobs.definitions.get("one").status.fires
     assert abs(slot - datetime.now(UTC)) < timedelta(seconds=3)
     assert late < 1
+
+
+def test_who_sets_a_log_level_ends_one_that_was_set_for_a_while(jobs: JobKit, nightly: Any) -> None:
+    jobs.definitions.set_log_level("nightly", "DEBUG", for_=0.05)
+    eventually(lambda: jobs.definitions.get("nightly").log_level == "INFO")
+    jobs.definitions.change("nightly", lambda one: replace(one, log_level="ERROR"))
+    assert jobs.definitions.get("nightly").log_level == "ERROR"
+    jobs.definitions.queue_now("nightly")
+    claim = jobs.store.claim("@nightly", 1, "t", "w|b", 1, redelivered=False, plan=Plan("@nightly", "small.add", ""))
+    assert claim.newest[2] == "ERROR"
+
+
+def test_a_definition_that_cannot_be_read_harms_no_other(
+    jobs: JobKit, add: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    when = datetime.now(UTC) + timedelta(seconds=0.1)
+    for name in ("good", "newer"):
+        jobs.definitions.create(name, task=add, schedule=when, data={"a": 1, "b": 1})
+    jobs.store.client.hset(jobs.store.keys.key("definition", "newer"), "schedules", '[{"tides": "high"}]')
+    assert [one.id for one in jobs.definitions.query()] == ["good"]
+    with pytest.raises(BadRecord):
+        jobs.definitions.get("newer")
+    beat = BeatOf(jobs)
+    eventually(lambda: beat.run_once() == 0.0)
+    assert jobs.get("@good").state is State.QUEUED
+    for _ in range(3):
+        assert beat.run_once() is None
+    assert caplog.text.count("a definition is left to others") == 1

@@ -119,17 +119,17 @@ def test_many_are_written_or_none(one: Stored) -> None:
 
 def test_an_edit_does_not_take_a_slot_that_is_due(one: Stored) -> None:
     one.write(one.one, slot=NOW + 90_000, fire=NOW + 90_000)
-    assert definitions.due(one.store, 9)[2][0].slot == NOW
+    assert definitions.due(one.store, 9, print)[2][0].slot == NOW
     assert one.tick().code == "queued"
     one.write(one.one, slot=NOW + 90_000, fire=NOW + 90_000)
-    assert definitions.due(one.store, 9)[1:] == (90.0, [])
+    assert definitions.due(one.store, 9, print)[1:] == (90.0, [])
 
 
 def test_only_the_version_that_is_meant_is_deleted(one: Stored) -> None:
     assert definitions.undefine(one.store, ("one", 9), ("nobody", None)) == []
     one.queue()
     assert definitions.undefine(one.store, ("one", 1)) == ["one"]
-    assert definitions.due(one.store, 9)[1:] == (None, [])
+    assert definitions.due(one.store, 9, print)[1:] == (None, [])
     assert one.run().newest == ("", "", "")  # what it has queued runs with what it was given
 
 
@@ -252,6 +252,17 @@ def test_a_slot_is_taken_once_whoever_comes(one: Stored) -> None:
     assert one.status.fires == ((when(str(NOW)), 0.0),)
 
 
+def test_a_beat_that_slept_through_two_slots_fires_nothing(one: Stored) -> None:
+    one.tick(slot=NOW)
+    one.run()
+    one.world.advance(60_000)
+    one.tick(slot=NOW + 60_000)
+    one.run(2)
+    before = one.world.picture()
+    assert one.tick(slot=NOW).code == "stale"
+    assert one.world.picture() == before
+
+
 def test_a_slot_of_a_changed_definition_is_left_to_who_reads_it_again(one: Stored) -> None:
     old = one.one
     one.write(old, slot="keep", fire="keep")
@@ -281,7 +292,7 @@ def test_a_slot_while_it_runs(one: Stored, overlap: str, code: str, state: str) 
     assert one.tick(overlap).code == code
     assert one.job["state"] == state
     assert (one.status.skipped, one.status.fired) == (int(code == "skipped"), int(code in ("requeued", "queued")))
-    left = definitions.due(one.store, 9)[1]
+    left = definitions.due(one.store, 9, print)[1]
     assert left == (0.5 if overlap == "wait" else 60.0)
     assert one.world.record(f"@one~{NOW}").get("state") == ("QUEUED" if overlap == "allow" else None)
 
@@ -303,7 +314,7 @@ def test_the_last_ten_fire_times_are_kept(one: Stored) -> None:
 
 def test_a_schedule_that_is_over_leaves_nothing(one: Stored) -> None:
     one.tick(following=None)
-    assert definitions.due(one.store, 9)[1:] == (None, [])
+    assert definitions.due(one.store, 9, print)[1:] == (None, [])
 
 
 # -- backups -----------------------------------------------------------------------------------------------------------
@@ -316,7 +327,7 @@ def insured(world: World) -> Stored:
 def test_a_backup_runs_what_nothing_else_ran(world: World) -> None:
     one = insured(world)
     world.advance(10_000)
-    [due] = definitions.due(one.store, 9)[2]
+    [due] = definitions.due(one.store, 9, print)[2]
     assert due.kind == "backup"
     assert definitions.insure(one.store, one.one, due.at, plan("@one"), "beat").code == "queued"
     assert definitions.insure(one.store, one.one, due.at, plan("@one"), "another").code == "stale"
@@ -329,16 +340,16 @@ def test_a_run_puts_the_backup_off(world: World) -> None:
     one.queue()
     one.run()
     world.advance(9_999)
-    assert definitions.due(one.store, 9)[1:] == (0.001, [])
+    assert definitions.due(one.store, 9, print)[1:] == (0.001, [])
     world.advance(1)
-    assert len(definitions.due(one.store, 9)[2]) == 1
+    assert len(definitions.due(one.store, 9, print)[2]) == 1
 
 
 def test_no_backup_is_made_of_what_is_queued(world: World) -> None:
     one = insured(world)
     one.queue()
     world.advance(10_000)
-    [due] = definitions.due(one.store, 9)[2]
+    [due] = definitions.due(one.store, 9, print)[2]
     assert definitions.insure(one.store, one.one, due.at, plan("@one"), "beat").code == "passed"
     assert one.status.backups == 0
 
@@ -353,7 +364,7 @@ def test_so_many_failures_in_a_row_pause_it(world: World) -> None:
         one.queue()
         one.run(run, end)
     assert (one.status.paused, one.status.failures) == ("2 failures in a row", 2)
-    assert definitions.due(one.store, 9)[1:] == (None, [])
+    assert definitions.due(one.store, 9, print)[1:] == (None, [])
     assert one.queue() == "queued"  # it can still be queued
 
 

@@ -362,7 +362,7 @@ CASES = {
     "queue one that is queued": Case("queue", queued, lambda s: queue(s, 0, "op5"), "joined"),
     "queue one that runs": Case("queue", busy, lambda s: queue(s, 0, "op5")),
     "queue one that waits": Case("queue", waiting, queue),
-    "due": Case("due", defined, lambda s: definitions.due(s, 9), "", 0),
+    "due": Case("due", defined, lambda s: definitions.due(s, 9, print), "", 0),
     "tick": Case("tick", defined, tick),
     "tick while it runs": Case("tick", busy, tick),
     "tick to run it after": Case("tick", busy, lambda s: tick(s, "buffer")),
