@@ -19,10 +19,25 @@ from jobkit.errors import (
     StoreRefused,
     StoreUnavailable,
     TooManyPins,
+    UnsafeStore,
 )
 from jobkit.ext.app import JobKit
 from jobkit.locks import Lock, Rate, Semaphore
-from jobkit.model import Block, Ending, Execution, Failure, Job, LockState, LogLine, Page, Progress, Run, Transition
+from jobkit.model import (
+    Block,
+    Ending,
+    Execution,
+    Failure,
+    Finding,
+    Footprint,
+    Job,
+    LockState,
+    LogLine,
+    Page,
+    Progress,
+    Run,
+    Transition,
+)
 from jobkit.policy import Backoff, Policy
 from jobkit.schedules import Schedule, schedule
 from jobkit.states import Category, Outcome, State
@@ -43,6 +58,8 @@ __all__ = [
     "Execution",
     "Failure",
     "Fenced",
+    "Finding",
+    "Footprint",
     "IllegalTransition",
     "InvalidOption",
     "Job",
@@ -74,5 +91,6 @@ __all__ = [
     "StoreUnavailable",
     "TooManyPins",
     "Transition",
+    "UnsafeStore",
     "schedule",
 ]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
+from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
 
 T = TypeVar("T")
@@ -77,6 +77,14 @@ class AsyncClient:
     async def aforget(self, job_id: str) -> None:
         """See `forget`."""
         await self._in_thread("forget", job_id)
+
+    async def adoctor(self, *, deep: bool = True) -> tuple[Finding, ...]:
+        """See `doctor`."""
+        return await self._in_thread("doctor", deep=deep)  # type: ignore[no-any-return]
+
+    async def amemory(self) -> tuple[Footprint, ...]:
+        """See `memory`."""
+        return await self._in_thread("memory")  # type: ignore[no-any-return]
 
     async def aabort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """See `abort`."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobNotFound, nearest
 from jobkit.hosts import Blocks, Hosts
-from jobkit.model import Job, LockState, LogLine, Page, Run, Transition
+from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition
 from jobkit.states import State
-from jobkit.store import JobStore, Verdict, locks, queries, records
+from jobkit.store import JobStore, Verdict, footprint, health, locks, queries, records
 from jobkit.store.keys import checked_id
 from jobkit.times import milliseconds
 from jobkit.waiting import Waiting
@@ -151,6 +151,17 @@ class Client(Waiting):
             if (item is None) if gone else (steps and not steps[-1].target.is_live):
                 return
             yield None
+
+    def doctor(self, *, deep: bool = True) -> tuple[Finding, ...]:
+        """What could lose jobs, or has: policy, persistence, version, clock, schema, rights, orphans; with what to do.
+
+        Parameters: `deep` looks at every job, too.  Raises: `StoreUnavailable`.
+        """
+        return tuple(health.examine(self.store, deep=deep))
+
+    def memory(self) -> tuple[Footprint, ...]:
+        """What everything jobkit has written takes, by kind of key, the largest first; it looks at every key."""
+        return tuple(footprint.footprint(self.store))
 
     def suspend(self, job_id: str, reason: str = "") -> State:
         """Take the planned start of a job that has not started away; it keeps all it knows.

@@ -27,6 +27,7 @@ class Settings:
       with the most.  0: any number; None: 4096, or any number where the app's own `result_expires` says how long.
     * `retention_bytes`: how many bytes their records may take; 0: any number.
     * `retention_least`: seconds an ended job is kept in any case, unless memory itself is at stake.
+    * `allow_eviction`: start workers also on a Redis that may take live jobs when it is full (``allkeys-…``).
     * `pins`: how many of one owner's jobs may be pinned (those that are waited for are).
     * `gone_jobs`, `gone_retention`: of how many jobs whose record has gone it stays known what became of them, and for
       how many seconds at most.
@@ -49,6 +50,7 @@ class Settings:
     retention_jobs: int | None = None
     retention_bytes: int = 0
     retention_least: float = 30.0
+    allow_eviction: bool = False
     pins: int = 10_000
     gone_jobs: int = 20_000
     gone_retention: float = 86_400.0
@@ -99,6 +101,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "retention_jobs": (lambda value: value is None or _count(value, 0), "a number, 0 or more, or None"),
     "retention_bytes": (lambda value: _count(value, 0), "a number of bytes, 0 or more"),
     "retention_least": (_seconds, "seconds, 0 or more"),
+    "allow_eviction": (lambda value: isinstance(value, bool), "True or False"),
     "pins": (lambda value: _count(value, 0), "a number, 0 or more"),
     "gone_jobs": (_count, "a number above 0"),
     "gone_retention": (lambda value: _seconds(value) and value > 0, "seconds above 0"),

@@ -17,6 +17,7 @@
     │   └── PayloadTooLarge      arguments larger than the limit
     ├── StoreError               Redis answered, but not as it must
     │   ├── StoreUnavailable     Redis does not answer
+    │   ├── UnsafeStore          Redis itself would take jobs
     │   ├── StoreRefused         wrong password, missing right, read-only, out of memory
     │   ├── SchemaMismatch       the data was written by another major version
     │   └── BadRecord            a record that cannot be read
@@ -173,6 +174,11 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """Redis at {url} refused: {reason}"""
+
+
+class UnsafeStore(StoreError):
+    """Redis at {url} may take live jobs when it is full ({reason}): CONFIG SET maxmemory-policy noeviction, \
+or volatile-lru; jobkit_allow_eviction=True starts all the same"""
 
 
 class SchemaMismatch(StoreError):

@@ -233,3 +233,24 @@ class Page:
     jobs: tuple[Job, ...]
     cursor: str | None = None
     unreadable: tuple[BadRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing `doctor` looked at: `level` is ok, warning or error; `what`, `found`, and what to `do` about it."""
+
+    level: str
+    what: str
+    found: str
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What one kind of key takes: what it is `about`, how many `keys`, `entries` in them, and `bytes`."""
+
+    about: str
+    kind: str
+    keys: int
+    entries: int
+    bytes: int

@@ -17,7 +17,7 @@ from kombu.utils.url import maybe_sanitize_url
 from jobkit import config
 from jobkit.aio import AsyncClient
 from jobkit.client import Client
-from jobkit.errors import InvalidOption
+from jobkit.errors import InvalidOption, UnsafeStore
 from jobkit.ext import amqp, declaring, identity, messages
 from jobkit.ext.backend import Recording
 from jobkit.ext.coalescing import Coalescing
@@ -26,7 +26,7 @@ from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
-from jobkit.store import JobStore, Limits, Verdict, history
+from jobkit.store import JobStore, Limits, Verdict, health, history
 from jobkit.times import milliseconds
 from jobkit.waiting import Progress, teller
 
@@ -220,6 +220,13 @@ class JobKit(Client, AsyncClient, Coalescing):
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
         self.store.check_schema()
+        try:
+            for finding in health.at_start(self.store):
+                log.warning("Redis: %s: %s. %s", finding.what, finding.found, finding.do)
+        except UnsafeStore as exc:
+            if not self.settings.allow_eviction:
+                raise
+            log.error("%s", exc)
         history.keep(self.store, self.settings.history_days * 86_400, self.settings.history_bytes)
         declaring.reconcile(self)
 

@@ -103,6 +103,14 @@ def checked_id(job_id: str) -> str:
     return job_id
 
 
+def kind_of(rest: str) -> tuple[str, str]:
+    """The kind of a key without its base, and what it is called; "" where it is of no kind."""
+    for kind, prefix in KINDS.items():
+        if rest == prefix or (prefix.endswith(":") and rest.startswith(prefix)):
+            return kind, rest.removeprefix(prefix)
+    return "", rest
+
+
 def lua_names() -> str:
     """The same kinds as a Lua table, which the scripts begin with."""
     return "local KINDS = {" + ", ".join(f'{kind} = "{prefix}"' for kind, prefix in KINDS.items()) + "}\n"

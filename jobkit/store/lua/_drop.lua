@@ -7,14 +7,15 @@ end
 
 -- Count an owner's ended jobs that may go, and all of them; bytes only where they are bounded.
 local function tally(owner, jobs, bytes)
-  if tonumber(redis.call("ZINCRBY", key("owners"), jobs, owner)) == 0 then
+  local count = tonumber(redis.call("ZINCRBY", key("owners"), jobs, owner))
+  if count == 0 then
     redis.call("ZREM", key("owners"), owner)
     redis.call("ZREM", key("weights"), owner)
   elseif bytes ~= 0 then
     redis.call("ZINCRBY", key("weights"), bytes, owner)
   end
   if bytes ~= 0 then redis.call("HINCRBY", key("retention"), "bytes", bytes) end
-  return redis.call("HINCRBY", key("retention"), "jobs", jobs)
+  return redis.call("HINCRBY", key("retention"), "jobs", jobs), count
 end
 
 -- Take an ended job from among those that may go.

@@ -1,5 +1,6 @@
 -- include: _gone
 -- How long ended jobs are kept, and in which order they go.
+local LATE = 30000 -- ms after which every owner's list is looked at again: one job may be kept shorter than those before
 
 -- "ms a job is kept;jobs held at most;ms none goes before;bytes held at most;entries;ms of what is known of those gone"
 local function limits_of(text)
@@ -32,6 +33,9 @@ local function enlist(job, expires, at, limits)
   end
   redis.call("PEXPIRE", job.key, math.max(0, expires - at) + 60000)
   redis.call("ZADD", key("ended", owner), expires, job.id)
-  redis.call("ZADD", key("heads"), "LT", expires, owner)
-  return tally(owner, 1, bytes)
+  local total, count = tally(owner, 1, bytes)
+  if count == 1 or expires - at < LATE then
+    redis.call("ZADD", key("heads"), "LT", math.min(expires, at + LATE), owner)
+  end
+  return total
 end

@@ -25,7 +25,7 @@ end
 aged_so_far = aged_so_far + bury(aged, at, "age", limits, over)
 for _, owner in ipairs(redis.call("ZRANGE", key("heads"), "-inf", at, "BYSCORE", "LIMIT", 0, most)) do
   local head = redis.call("ZRANGE", key("ended", owner), 0, 0, "WITHSCORES")[2]
-  if head then redis.call("ZADD", key("heads"), head, owner) else redis.call("ZREM", key("heads"), owner) end
+  if head then redis.call("ZADD", key("heads"), math.min(head, at + LATE), owner) else redis.call("ZREM", key("heads"), owner) end
 end
 
 local excess = (redis.call("HGET", key("retention"), "jobs") or 0) - limits.jobs
