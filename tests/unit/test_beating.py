@@ -33,6 +33,10 @@ def test_skip_passes_over_what_was_missed() -> None:
     assert decide(26, misfire="SKIP") == Step(ms(0), ms(30), ms(30), "pass", "skip", 3)
 
 
+def test_what_is_late_by_more_than_the_grace_is_missed() -> None:
+    assert decide(5.001, misfire="SKIP") == Step(ms(0), ms(10), ms(10), "pass", "skip", 1)
+
+
 def test_what_is_still_in_time_is_not_missed() -> None:
     assert decide(24, misfire="SKIP") == Step(ms(0), ms(20), ms(20), "pass", "skip", 2)
 

@@ -105,6 +105,8 @@ def test_the_gap_and_the_overlap_as_documented() -> None:
     spring, autumn = at("2026-03-28T12:00"), at("2026-10-24T12:00")
     assert local(islice(made.slots(spring), 2), "Europe/Berlin") == ["03-29 03:30 +0200", "03-30 02:30 +0200"]
     assert local(islice(made.slots(autumn), 2), "Europe/Berlin") == ["10-25 02:30 +0200", "10-26 02:30 +0100"]
+    # Asked within the hour that the clocks left out, the slot that was put off still lies ahead.
+    assert made.after(at("2026-03-29T01:15")) == at("2026-03-29T01:30")
     # Asked in the second of the two hours, the slot in the first is over.
     assert local(islice(made.slots(at("2026-10-25T01:10")), 1), "Europe/Berlin") == ["10-26 02:30 +0100"]
 
