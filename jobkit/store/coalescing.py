@@ -12,7 +12,7 @@ from jobkit.store.keys import checked_id
 
 _UNSTARTED = ",".join((*states(Category.WAITING_TO_START), State.QUEUED))
 
-#: The terms of `lua/_coalesce.lua`.
+#: The terms of `lua/_launch.lua`.
 TERMS: tuple[str | int, ...] = (
     BIRTHS, OVER, State.WAITING_FOR_START.value, State.SUSPENDED.value, _UNSTARTED, steps("change_start"),
     steps("enqueue"), PUBLISH_LEASE,

@@ -1,24 +1,5 @@
--- One more run of a job: of its own, or the one it has before it already.  Needs _drop, _bonds and _birth.
-
--- What every script that asks for a run is given, from ARGV[first] on: rows of the births, see create; lists of states
--- (ended or restarted; waiting for a start; without one; not started); rows of a new start and of none; publish lease.
-local function terms(first)
-  local t = {}
-  t.births, t.over, t.later, t.idle, t.unstarted, t.sooner, t.now, t.lease = unpack(ARGV, first, first + 7)
-  return t
-end
-
-local function live(job, t) return job.state and not has(t.over, job.state) end
-
--- Begin a run, as planned, and owe its message.
-local function launch(job, plan, t, at, op, by, reason, fields)
-  renew(job, fields, {"log", "followed", "hook"}, at)
-  local ready = begin(job, plan, t.births, t.over, at, op, by, reason, fields)
-  if made then made.wake(at, op, by) end
-  if not ready then return {"queued", job.state, job.run} end
-  owe(job, at, t.lease)
-  return {"queued", job.state, job.run, job.id, job.run, given(fields).message}
-end
+-- include: _launch
+-- A run that is asked for, of a job that has one already: it is the same one, or the next.
 
 -- Have a run that waits for its start begin by then.
 local function advance(job, start, t, at, op, by, reason)
@@ -54,16 +35,4 @@ local function join(job, start, t, at, op, by, reason, fields)
   if job.state == t.idle then return {"refused", job.state, job.run, "suspended"} end
   if has(t.unstarted, job.state) then return {"joined", job.state, job.run} end
   return mark(job, start, at, op, fields)
-end
-
--- What a definition remembers of a slot: how often it fired or not, and the last ten times.
-local function note_slot(own, code, slot, late)
-  if code == "skipped" then return redis.call("HINCRBY", own, "skipped", 1) end
-  redis.call("HINCRBY", own, "fired", 1)
-  local fires, times = slot .. "," .. math.max(0, late) .. ";" .. (redis.call("HGET", own, "fires") or ""), 0
-  for place in fires:gmatch("();") do
-    times = times + 1
-    if times == 10 then fires = fires:sub(1, place) end
-  end
-  redis.call("HSET", own, "fires", fires)
 end

@@ -1,3 +1,4 @@
+-- include: _failures
 -- The history of executions: a stream, and of each definition where its own stand in it.  Needs _definition and _birth.
 local MONTH, BYTES, MESSAGE = 31 * 86400000, 67108864, 4000
 
@@ -20,20 +21,6 @@ local function bound(name, at)
   local first = redis.call("XRANGE", all, "-", "+", "COUNT", 1)[1]
   redis.call("ZREMRANGEBYSCORE", own, "-inf", "(" .. first[1]:match("%d+"))
   redis.call("PEXPIRE", own, age or MONTH)
-end
-
--- A definition whose runs fail again and again is paused.
-local function count_failure(name, failed)
-  local own = key("definition", name)
-  local most, paused = unpack(redis.call("HMGET", own, "pause_after", "paused"))
-  if not most then return end
-  if not failed then return redis.call("HSET", own, "failures", 0) end
-  local failures = redis.call("HINCRBY", own, "failures", 1)
-  if most == "" or failures < tonumber(most) or (paused or "") ~= "" then return end
-  redis.call("HSET", own, "paused", failures .. " failures in a row")
-  redis.call("HINCRBY", own, "version", 1)
-  redis.call("HDEL", own, "slot")
-  redis.call("ZREM", key("ticks"), name, name .. "~backup")
 end
 
 -- A run of a definition has ended.

@@ -6,7 +6,7 @@
 KEYS  1 base of the namespace
 ARGV  1 key  2 operation  3 by  4 reason  5 how: drop | again | replace | debounce | throttle
       6 ms to wait (debounce) or between two starts (throttle)  7 ms it may be put off at most, or ""
-      8..15 terms, see _coalesce  16 rows of "replace"  17.. fields and values
+      8..15 terms, see _launch  16 rows of "replace"  17.. fields and values
 Returns {code, state, run, id, run and message if it is to be published, else why it is refused}:
       queued | joined | advanced | replaced | requeued | refused | again ]]
 local id, op, by, reason, how, wait, most = unpack(ARGV, 1, 7)

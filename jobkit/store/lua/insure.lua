@@ -5,7 +5,7 @@
 --[[ insure: the backup of a definition is due: run it, if nothing else runs or will; a run means that a trigger was lost.
 KEYS  1 base of the namespace
 ARGV  1 definition  2 job  3 operation  4 by  5 reason  6 time it was due, ms  7 ms until the next one
-      8..15 terms, see _coalesce  16.. fields and values of the run
+      8..15 terms, see _launch  16.. fields and values of the run
 Returns {code, state, run, id, run and message to be published}: queued | passed (it has one) | stale (taken meanwhile) ]]
 local name, id, op, by, reason, due, every = unpack(ARGV, 1, 7)
 local entry, at, t = name .. "~backup", clock(), terms(8)

@@ -5,7 +5,7 @@
 --[[ queue: have a definition run once more, coalesced with the run it may have before it.
 KEYS  1 base of the namespace
 ARGV  1 definition  2 job  3 operation  4 by  5 reason  6 start, ms from now at most  7 states of enabled that forbid it
-      8 "1" if that is no matter  9..16 terms, see _coalesce
+      8 "1" if that is no matter  9..16 terms, see _launch
       17.. "source" and who asked, then fields and values of a run, none to ask if they are needed
 Returns {code, state, run, id, run and message if it is to be published, else why it is refused}:
       queued | joined | requeued | advanced | again | wanted (fields) | refused | missing ]]
