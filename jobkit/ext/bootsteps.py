@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
-from jobkit.ext import identity, lost, messages, orders, request
+from jobkit.ext import children, identity, lost, messages, orders, request
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
@@ -78,6 +78,7 @@ class Keeper(bootsteps.StartStopStep):
             "lost messages": search.run_once,
             "strays": strays.run_once,
             "overtime": partial(overtime.run_once, store, by),
+            "children": partial(children.look, worker),
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
             "taint": taint.run_once,

@@ -70,7 +70,11 @@ class JobRequest(Request):
         self._crashed = isinstance(exc, WorkerLostError)
         if isinstance(exc, Reject) and self.acknowledged:
             exc.requeue = False  # it cannot go back any more: it ends like one that shall not
-        answer = super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        try:
+            answer = super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        except MemoryError:
+            # Celery ends the whole worker for it, and others' jobs too.  It was the body's: it is recorded, and over.
+            answer = self.acknowledge()
         if not return_ok and not self._given_back and not isinstance(self.task.backend, Recording):
             self._settle(celery_states.FAILURE, exc)
         return answer

@@ -17,8 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; 0 if nothing was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     for option in fields(Weather):
-        kind = type(option.default)
-        parser.add_argument(f"--{option.name}", type=kind, default=option.default, help="default %(default)s")
+        kind, several = type(option.default), {"nargs": "*"} if isinstance(option.default, tuple) else {}
+        parser.add_argument(
+            f"--{option.name}",
+            type=str if several else kind,
+            default=option.default,
+            help="default %(default)s",
+            **several,  # type: ignore[arg-type]
+        )
     weather = Weather(**vars(parser.parse_args(arguments)))
     folder = Path(tempfile.mkdtemp(prefix="jobkit-chaos-"))
     result = blow(folder, weather, bar)

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu.utils.objects import cached_property
 
 from jobkit import Backoff, Ending, Fenced, JobKit, Policy
-from tests.chaos.evidence import END, HOOK, REFUSED, SAVED, START, Evidence
+from jobkit.store import JobStore
+from jobkit.store.scripts import Scripts
+from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, Evidence
 
 #: The variable that tells a worker what its app is made of, as JSON.
 CONFIG = "CHAOS"
@@ -66,6 +69,10 @@ class Bodies:
             raise
         self.evidence.note(SAVED, job.id, job.run, since=since, value=value)
 
+    def goes(self) -> None:
+        """This process is about to end."""
+        self.evidence.note(GONE, child=os.getpid())
+
     def hook(self) -> Callable[[Any, Any, Ending], None]:
         """The `on_finished` of every task."""
 
@@ -82,11 +89,22 @@ def rest(seconds: float, over: Callable[[], bool] = lambda: False) -> None:
         time.sleep(min(LOOK, left))
 
 
+class Clocked(JobKit):
+    """Its scripts are those of the test build, whose clock is a key."""
+
+    @cached_property
+    def store(self) -> JobStore:
+        """The store, which has not been used yet."""
+        store: JobStore = JobKit.__dict__["store"].__get__(self, JobKit)
+        store._scripts = Scripts(store.client, store.keys.base, test_clock=True)
+        return store
+
+
 def make(config: Mapping[str, Any]) -> Celery:
     """The app on this `broker`, with its records in this `store`, its evidence in this file, and these settings."""
     app = Celery("chaos", broker=config["broker"], backend=config["store"], set_as_current=False)
     app.conf.update({**QUICK, **config.get("conf", {})})
-    JobKit(app)
+    (Clocked if config.get("test_clock") else JobKit)(app)
     bodies = Bodies(Evidence(Path(config["evidence"])))
     task = partial(app.task, bind=True, shared=False, on_finished=bodies.hook())
     for define in (_works, _goes_on, _dies, _deaf):
@@ -169,12 +187,15 @@ def _dies(bodies: Bodies, task: Any) -> None:
     def dies(self: Any, how: str) -> Any:
         """Ends its process, or tries to, in one of many ways."""
         with bodies.body(self):
+            if how in SUDDEN:
+                bodies.goes()
             return DEATHS[how]()
 
     @task(name="fatal", policy=Policy(max_restarts=3))
     def fatal(self: Any) -> None:
         """Is killed by the system each time, as for want of memory."""
         with bodies.body(self):
+            bodies.goes()
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
 
@@ -229,3 +250,5 @@ DEATHS: dict[str, Callable[[], Any]] = {
     "is too large": _eats_memory,
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
 }
+#: Those that nobody in the process can do anything about.
+SUDDEN = ("leaves", "crashes", "is killed")

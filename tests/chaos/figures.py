@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from jobkit.states import State
-from tests.chaos.evidence import ACCEPTED, FROZEN, GONE, HOOK, INDETERMINATE, REFUSED, STORE_DOWN, TOLD
+from tests.chaos.evidence import ACCEPTED, FROZEN, GONE, HOOK, INDETERMINATE, REFUSED, START, STORE_DOWN, STORE_UP, TOLD
 from tests.chaos.oracle import Case, Finding, overlaps, was_cut_off
 
 Row = tuple[str, str, str]
@@ -45,6 +45,20 @@ def declared(case: Case) -> list[float]:
 def handovers(case: Case) -> list[float]:
     """Of each run whose worker was told to end, and that handed over: seconds until the next one began."""
     return [seconds for what, seconds in _next_starts(case) if what == TOLD]
+
+
+def back(case: Case) -> list[float]:
+    """Of each worker that lived when Redis came back: seconds until it began a body again."""
+    found = []
+    for up in case.of(STORE_UP):
+        began = [line for line in case.of(START) if line.at > up.at]
+        before = {line.worker for line in case.of(START) if line.at < up.at}
+        gone = {line.worker: line.at for line in case.of(GONE)}
+        for worker in before:
+            first = next((line.at for line in began if line.worker == worker), None)
+            if first is not None and gone.get(worker, first) >= first:
+                found.append(first - up.at)
+    return found
 
 
 def _next_starts(case: Case) -> Iterator[tuple[str, float]]:
@@ -88,6 +102,7 @@ def table(case: Case, findings: Sequence[Finding], lease: float, more: Sequence[
         ("kill to queued again", spread(declared(case)), f"p99 <= {lease + 3:g} s"),
         ("kill to the next start, through further faults", spread(rescues(case)), ""),
         ("told to end to the next start", spread(handovers(case)), "p99 <= 3 s"),
+        ("Redis back to the next start, by worker", spread(back(case)), "max <= 10 s"),
         ("runs", str(len(states)), ""),
         ("workers gone, frozen, told", " ".join(str(len(case.of(what))) for what in (GONE, FROZEN, TOLD)), ""),
         ("Redis killed", str(len(case.of(STORE_DOWN))), ""),

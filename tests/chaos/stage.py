@@ -85,7 +85,7 @@ class Stage:
     """Everything a scenario needs.
 
     Parameters: `folder` for logs and evidence; `conf` of the app; `appendonly` and `extra` for its Redis; a `nursery`
-    that is shared.
+    that is shared; `test_clock` has the scripts read the time from a key.
     """
 
     def __init__(
@@ -96,13 +96,14 @@ class Stage:
         appendonly: bool = True,
         extra: Sequence[str] = (),
         nursery: Nursery | None = None,
+        test_clock: bool = False,
     ) -> None:
         self.folder = folder
         self.server = EmbeddedRedis(appendonly=appendonly, extra=extra).start()
         base = self.server.url.rpartition("/")[0]
         self.evidence = Evidence(folder / "evidence")
         urls = {"broker": f"{base}/0", "store": f"{base}/1"}
-        common = {"evidence": str(self.evidence.path), "conf": dict(conf or {})}
+        common = {"evidence": str(self.evidence.path), "conf": dict(conf or {}), "test_clock": test_clock}
         #: What the workers are given.
         self.config: dict[str, Any] = urls | common
         self.app: Any = make(urls | common)
