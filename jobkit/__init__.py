@@ -3,6 +3,8 @@
 from jobkit.definitions import Answer, Definition, Enabled, Misfire, Overlap, Queued
 from jobkit.errors import (
     BadRecord,
+    CannotSpawn,
+    ChildFailed,
     DefinitionConflict,
     DefinitionUnknown,
     Fenced,
@@ -37,6 +39,7 @@ from jobkit.model import (
     Progress,
     Run,
     Transition,
+    Tree,
 )
 from jobkit.policy import Backoff, Policy
 from jobkit.schedules import Schedule, schedule
@@ -49,7 +52,9 @@ __all__ = [
     "Backoff",
     "BadRecord",
     "Block",
+    "CannotSpawn",
     "Category",
+    "ChildFailed",
     "Definition",
     "DefinitionConflict",
     "DefinitionUnknown",
@@ -92,5 +97,6 @@ __all__ = [
     "TooManyPins",
     "Transition",
     "UnsafeStore",
+    "Tree",
     "schedule",
 ]

@@ -10,9 +10,9 @@ from typing import Any
 
 from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobNotFound, nearest
 from jobkit.hosts import Blocks, Hosts
-from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition
+from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition, Tree
 from jobkit.states import State
-from jobkit.store import JobStore, Verdict, footprint, health, locks, queries, records
+from jobkit.store import JobStore, Verdict, families, footprint, health, locks, queries, records
 from jobkit.store.keys import checked_id
 from jobkit.times import milliseconds
 from jobkit.waiting import Waiting
@@ -99,6 +99,10 @@ class Client(Waiting):
     def locks(self) -> tuple[LockState, ...]:
         """Every lock that is held or waited for, by name: its holders with their fences, and its waiters in order."""
         return locks.listing(self.store)
+
+    def tree(self, job_id: str) -> Tree:
+        """A job and everything below it: children, compensations, what bodies sent by canvas.  Raises: `JobUnknown`."""
+        return families.tree(self.store, _id(job_id))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -187,12 +191,13 @@ class Client(Waiting):
 
         One that has not started is REMOVING, and REMOVED once a worker has told the job so.  One that runs is
         CANCELLING_BY_USER: it sees `should_finish`, has its grace period (`grace`, seconds), and then is killed.
+        Its children end with it, all the way down.
         Raises: `JobNotFound`, `IllegalTransition` for a job that has ended.
         """
         try:
             return self._act(self.store.remove(_id(job_id), self._by, reason))
         except IllegalTransition:
-            return State(self.store.ask(_id(job_id), "cancel", self._by, reason, _grace(grace)).state)
+            return self._act(self.store.ask(_id(job_id), "cancel", self._by, reason, _grace(grace)))
 
     def pause(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """Tell a running job to pause: it leaves a checkpoint, and its next run is SUSPENDED until `resume`.

@@ -10,6 +10,8 @@
     ├── DefinitionConflict       somebody else has changed it meanwhile
     ├── TooManyPins              as many of an owner's jobs are pinned as may be
     ├── IllegalTransition        the graph has no such edge from where the job stands
+    ├── ChildFailed              a child that its parent cannot do without ended badly
+    ├── CannotSpawn              (also a ValueError) more children, compensations or levels than one job may have
     ├── Fenced                   the run has another owner by now
     ├── InvalidOption            (also a ValueError) an option, its value, what is allowed
     ├── PayloadError             (also a ValueError)
@@ -42,17 +44,18 @@ if TYPE_CHECKING:
 class JobkitError(Exception):
     """Something went wrong in jobkit."""
 
-    def __init__(self, **facts: Any) -> None:
+    def __init__(self, *text: Any, **facts: Any) -> None:
         self.__dict__.update(facts)
         self.facts = facts
-        super().__init__((type(self).__doc__ or "").split("\n\n")[0].format(**facts))
+        # A result backend that reads it again has only its text.
+        super().__init__(*(text or [(type(self).__doc__ or "").split("\n\n")[0].format(**facts)]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.facts)
+        return _rebuild, (type(self), self.args, self.facts)
 
 
-def _rebuild(kind: type[JobkitError], facts: dict[str, Any]) -> JobkitError:
-    return kind(**facts)
+def _rebuild(kind: type[JobkitError], text: tuple[Any, ...], facts: dict[str, Any]) -> JobkitError:
+    return kind(*text, **facts)
 
 
 class JobNotFound(JobkitError, LookupError):
@@ -126,6 +129,22 @@ class Fenced(JobkitError):
 
     job_id: str
     run: int
+
+
+class ChildFailed(JobkitError):
+    """child {child} ({task}) ended {state}: {reason}"""
+
+    child: str
+    task: str
+    state: str
+    reason: str
+
+
+class CannotSpawn(JobkitError, ValueError):
+    """job {job_id} cannot start this for itself: {reason}"""
+
+    job_id: str
+    reason: str
 
 
 class InvalidOption(JobkitError, ValueError):

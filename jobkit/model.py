@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -84,6 +85,8 @@ class Ending:
     outcome: Outcome
     message: str = ""
     failure: Failure | None = None
+    failed_child: str = ""
+    failed_compensations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class Job:
     locks: tuple[Lock, ...] = ()
     host: str = ""
     blocked_by: str = ""
+    failed_child: str = ""
+    failed_compensations: tuple[str, ...] = ()
     outcome: Outcome | None = None
     message: str = ""
     failure: Failure | None = None
@@ -221,6 +226,24 @@ class Block:
     since: datetime | None
     until: datetime | None
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A job and all it has started, in that order; `kind` says what it is of the one above.
+
+    ``child``, ``continuation``, ``compensation``, or ``canvas`` for what its body sent by Celery's own means.
+    """
+
+    job: Job
+    kind: str = ""
+    children: tuple[Tree, ...] = ()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Tree]]:
+        """The whole tree, parents first, with how deep each lies."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextvars import ContextVar
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from jobkit.errors import InvalidOption, NotSerializable, PayloadTooLarge
+from jobkit.errors import CannotSpawn, InvalidOption, NotSerializable, PayloadTooLarge
+from jobkit.locks import Lock
 from jobkit.states import Outcome, State
 from jobkit.stopping import StopSwitch, Watcher
 from jobkit.store import Claim, JobStore, Settled
@@ -35,6 +36,18 @@ class Ledger(Protocol):
 
     def fence(self, job_id: str) -> int | None:
         """The fence of the locks a job holds."""
+
+
+class Kin(Protocol):
+    """How a running job starts others."""
+
+    def spawn(
+        self, signatures: Sequence[Any], then: Any, failure: str, locks: Iterable[str | Lock], host: str
+    ) -> tuple[Any, ...]:
+        """See `RunningJob.spawn`."""
+
+    def on_rollback(self, signature: Any) -> None:
+        """See `RunningJob.on_rollback`."""
 
 
 class _Nowhere:
@@ -86,6 +99,9 @@ class RunningJob:
         self.thread: int | None = threading.get_ident()
         self.fate = threading.Lock()
         self.killed = self.greenlet = False
+        #: Set by the seam to Celery: how to start other jobs; and whether what follows this one waits for them.
+        self.family: Kin | None = None
+        self.deferred = False
         #: The level from which on its log lines are kept; a definition can have it changed for a while.
         self.log_level = claim.newest[2] if claim and claim.newest and claim.newest[2] else "NOTSET"
         self._watchers: list[Watcher] = []
@@ -191,6 +207,44 @@ class RunningJob:
             if time.monotonic() - saved >= WRITE_INTERVAL:
                 self.checkpoint, saved = done, time.monotonic()
 
+    # -- starting others -----------------------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        *signatures: Any,
+        then: Any = None,
+        failure: str = "fail",
+        locks: Iterable[str | Lock] = (),
+        host: str = "",
+    ) -> tuple[Any, ...]:
+        """Start children: ``self.job.spawn(copy.s("a"), copy.s("b"))``.  Return from the body then: it holds no slot.
+
+        The job is CHILD_QUEUED or CHILD_RUNNING until all of them have ended, and aborting it aborts them.  A run that
+        spawns the same again (the same task and arguments) after a restart finds the children it has, and what went
+        well is not done twice.
+        Parameters: signatures of single tasks, up to 10,000 for one job; `then`, the signature of a job that runs after
+        all of them and gets the list of their results first, None for one that did not end well; `failure`, what a
+        child that fails means: ``fail`` (the job fails with `ChildFailed`), ``ignore``, or ``abort_siblings`` (the
+        others are aborted too); `locks` and `host` of each child.
+        Returns: a handle for each.  Raises: `InvalidOption`, `CannotSpawn`; ends the run if it was told to end.
+        """
+        return self._kin().spawn(signatures, then, failure, locks, host)
+
+    def on_rollback(self, signature: Any) -> None:
+        """Register what undoes the step that is about to be done: stored before this returns.
+
+        When the job ends for good in ERROR, ABORTED, KILLED, TIMEOUT or CANCELLED, these run as jobs of their own,
+        newest first, before that end is reported, whoever is left to run them; success discards them.  One that fails
+        is named in `Job.failed_compensations`, and the others run.  It may be run twice: it should not mind.
+        Parameters: the signature of one task; up to 100 for one job.
+        """
+        self._kin().on_rollback(signature)
+
+    def _kin(self) -> Kin:
+        if self.family is None:
+            raise CannotSpawn(job_id=self.id, reason="its task was called as a plain function, there is no job")
+        return self.family
+
     # -- ending --------------------------------------------------------------------------------------------------
 
     @property
@@ -241,7 +295,8 @@ class RunningJob:
 
     def last_words(self) -> dict[str, str]:
         """What was not written yet, for the end of the run to take along."""
-        return {"progress": self._progress} if self._progress else {}
+        words = {"progress": self._progress} if self._progress else {}
+        return {**words, "deferred": "1"} if self.deferred else words
 
     def close(self) -> None:
         """The body is over."""

@@ -279,7 +279,7 @@ _ROWS = (
     ),
     Verb("replace", _UNSTARTED, S.REPLACED, _MANAGER, "a newer version of it was submitted"),
     Verb("remove", _UNSTARTED, S.REMOVING, _MANAGER, "cancelled before the start"),
-    Verb("confirm_removal", (S.REMOVING,), S.REMOVED, _WORKER, "the removal came through the queue"),
+    Verb("confirm_removal", (S.REMOVING, S.ROLLING_BACK), S.REMOVED, _WORKER, "the removal came through the queue"),
     Verb("claim", (S.QUEUED,), S.RUNNING, _WORKER, "a worker starts this run"),
     Verb(
         "request_shutdown",
@@ -300,7 +300,9 @@ _ROWS = (
     Verb("await_children", _UNASKED, S.CHILD_QUEUED, _WORKER, "its body is done, its children are not"),
     Verb("child_started", (S.CHILD_QUEUED,), S.CHILD_RUNNING, _MANAGER, "the first of its children runs"),
     Verb("child_stopped", (S.CHILD_RUNNING,), S.CHILD_QUEUED, _MANAGER, "none of its children runs, some wait"),
-    Verb("roll_back", (*_ACTIVE, *_CHILDREN), S.ROLLING_BACK, _WORKER, "its compensations have to run first"),
+    Verb(
+        "roll_back", (S.REMOVING, *_ACTIVE, *_CHILDREN), S.ROLLING_BACK, _WORKER, "its compensations have to run first"
+    ),
     Verb("finish", (*_ACTIVE, *_CHILDREN), S.FINISHED, _WORKER, "its body is done, told to end or not"),
     Verb("confirm_cancel", (S.CANCELLING_BY_USER, S.ROLLING_BACK), S.CANCELLED, _WORKER, "it obeyed the cancel"),
     Verb("confirm_timeout", (S.CANCELLING_BY_SYSTEM, S.ROLLING_BACK), S.TIMEOUT, _WORKER, "it obeyed the time limit"),
@@ -313,7 +315,7 @@ _ROWS = (
         "its grace period is over",
     ),
     Verb("fail", (*_ACTIVE, *_CHILDREN, S.ROLLING_BACK), S.ERROR, _WORKER, "an exception left its body"),
-    Verb("abort", (*_ACTIVE, S.ROLLING_BACK), S.ABORTED, _MANAGER, "its worker vanished"),
+    Verb("abort", (*_ACTIVE, *_CHILDREN, S.ROLLING_BACK), S.ABORTED, _MANAGER, "its worker vanished"),
     Verb(
         "reschedule",
         (S.FINISHED, S.REMOVED, S.CANCELLED, S.KILLED),

@@ -9,6 +9,9 @@ from jobkit.model import Job
 from jobkit.states import Category, State
 
 _WAITING = {
+    State.CHILD_QUEUED: "It waits for its children:  {command} tree {id}",
+    State.CHILD_RUNNING: "It waits for its children:  {command} tree {id}",
+    State.ROLLING_BACK: "What it did is undone:  {command} tree {id}",
     State.WAITING_FOR_START: "Start it now:  {command} reschedule {id} --in 0",
     State.WAITING_FOR_PREDECESSOR: "It waits for:  {command} show {after}",
     State.WAITING_FOR_LOCK: "It waits for a lock:  {command} locks",
@@ -48,7 +51,7 @@ def next_steps(job: Job, command: str) -> Iterator[str]:
         yield "Its next run is planned:  {command} watch {id}".format(**facts)
     else:
         yield _ENDED.get(job.state, _FAILED).format(**facts)
-    if job.is_live and job.state is not State.REMOVING:
+    if job.is_live and job.state not in (State.REMOVING, State.ROLLING_BACK):
         yield "End it:  {command} abort {id}".format(**facts)
     if job.expires_at:
         yield f"Its record is kept until {moment(job.expires_at)}."

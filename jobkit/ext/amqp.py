@@ -13,13 +13,13 @@ from celery import current_task
 from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
-from jobkit.errors import StoreUnavailable
+from jobkit.errors import CannotSpawn, InvalidOption, StoreUnavailable
 from jobkit.ext import messages
 from jobkit.locks import Lock, checked
 from jobkit.policy import Policy
 from jobkit.running import find
 from jobkit.states import State
-from jobkit.store import Plan
+from jobkit.store import Plan, Verdict
 from jobkit.store.jobs import operation
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ _NATIVE_DELAY = "celery_delayed_27"
 
 class SubmitFailed(StoreUnavailable, OperationalError):
     """the job was not accepted: Redis at {url} does not answer: {reason}"""
+
+
+class ToldToEnd(CannotSpawn):
+    """job {job_id} cannot start this for itself: {reason}"""
+
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class Wish:
     locks: tuple[Lock, ...] = ()
     record: Callable[[Plan], object] | None = None
     host: str = ""
+    up: str = ""
+    upon: str = ""
+    fence: str = ""
 
 
 _wish: ContextVar[Wish | None] = ContextVar("jobkit_wish", default=None)
@@ -119,8 +128,9 @@ class Recorder:
             )
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
+        _check_child(plan, verdict)
         sent = None
-        if verdict.state == State.QUEUED and verdict.code != "next":
+        if verdict.code != "adopted" and verdict.state == State.QUEUED and verdict.code != "next":
             wire["headers"][messages.RUN_HEADER] = verdict.run
             sent = self._send(wire, plan.id, verdict.run)
         self._recorded = True
@@ -157,6 +167,9 @@ class Recorder:
             tags=wish.tags,
             locks=locks,
             host=wish.host,
+            up=wish.up,
+            upon=wish.upon,
+            fence=wish.fence,
             token=running.holder.token if running and again and not running.ended else "",
             keep=wish.keep,
             until_read=wish.until_read,
@@ -178,6 +191,19 @@ def kin_of(headers: dict[str, Any]) -> str:
     """What a job is retained as one with: the root of its tree or, of one that is a root itself, its group."""
     root = headers.get("root_id")
     return str(root) if root not in (None, headers.get("id")) else headers.get("group") or ""
+
+
+def _check_child(plan: Plan, verdict: Verdict) -> None:
+    if verdict.code == "told":
+        raise ToldToEnd(job_id=plan.up, reason=f"it was told to end ({verdict.state})", state=verdict.state)
+    if verdict.code == "order":
+        allowed = f"a parent has {verdict.state!r}: a child's locks must come after it in the alphabet, or all may wait"
+        raise InvalidOption(option="locks", value=tuple(lock.name for lock in plan.locks), allowed=allowed)
+    if verdict.code in _LIMITS:
+        raise CannotSpawn(job_id=plan.up, reason=_LIMITS[verdict.code].format(verdict.state))
+
+
+_LIMITS = {"full": "it has {} children already", "deep": "its family has {} levels already"}
 
 
 def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> dict[str, str | int]:

@@ -18,7 +18,7 @@ from jobkit import config
 from jobkit.aio import AsyncClient
 from jobkit.client import Client
 from jobkit.errors import InvalidOption, UnsafeStore
-from jobkit.ext import amqp, declaring, identity, messages
+from jobkit.ext import amqp, declaring, identity, messages, settling
 from jobkit.ext.backend import Recording
 from jobkit.ext.coalescing import Coalescing
 from jobkit.ext.definitions import Definitions
@@ -176,6 +176,11 @@ class JobKit(Client, AsyncClient, Coalescing):
             else:
                 sent.append(job_id)
         self.store.published(sent)
+        for job_id in verdict.settle:
+            try:
+                settling.settle(self, job_id)
+            except Exception:
+                log.exception("the family of job %s could not be looked at: a keeper will", job_id)
 
     # -- for the seam ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from celery.exceptions import Retry
 from kombu.utils.encoding import bytes_to_str
 
 from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
-from jobkit.ext import ends, restarts
+from jobkit.ext import ends, messages, restarts
 from jobkit.running import find
 from jobkit.states import State
 from jobkit.store import End, queries
@@ -85,6 +85,11 @@ class Recording(_Base):
         if job and job.stop_reason:
             return  # it was told to end: the claim around its tracer records how
         stored = store_result and not (request and request.ignore_result)
+        if job and job.deferred:
+            # Its children come first, and then whoever waits for it: see settling.
+            job.ending = True
+            self._end(task_id, result, state, None, request, self.payload(task_id, result, state, None, request))
+            return
         self._begin_end(task_id, result, state, None, request, stored)
         super().mark_as_done(task_id, result, request=request, store_result=stored, state=state)
 
@@ -118,7 +123,8 @@ class Recording(_Base):
         verbs, outcome, cause = ends.kind_of(exc)
         if task is None or _is_eager(request) or not (job or cause == "abort"):
             return False
-        policy = restarts.policy_of(task, self.jobs.settings.max_rescues)
+        undo = bool(getattr(request, messages.UNDO_HEADER, None))
+        policy = restarts.policy_of(task, self.jobs.settings.max_rescues, twice=undo)
         so_far = job.restarts if job else queries.fields(self.jobs.store, task_id, "restarts").get("restarts", "")
         end = End(verbs, outcome, str(exc)[:500], ends.failure(exc, traceback))
         end = restarts.with_restart(end, policy, cause, so_far)

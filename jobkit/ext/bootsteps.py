@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
-from jobkit.ext import children, identity, lost, messages, orders, request
+from jobkit.ext import children, identity, lost, messages, orders, request, settling
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
@@ -73,6 +73,7 @@ class Keeper(bootsteps.StartStopStep):
         duties: dict[str, Callable[[], object]] = {
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
             "blocks": partial(blocks.run_once, store, jobs.publish, by),
+            "families": partial(settling.run_once, jobs),
             "turns": partial(turns.run_once, store, by),
             "publishing": partial(publishing.run_once, store, publish, by),
             "lost messages": search.run_once,

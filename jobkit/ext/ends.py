@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import traceback as traces
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +86,27 @@ def kind_of(cause: Any) -> tuple[tuple[str, ...], Outcome, str]:
 
 
 def holder_of(job_id: str, request: Any) -> Settled:
-    """Who writes: this process's own run, or the worker for a child of its that died, or the manager."""
+    """Who writes: this process's own run, the worker for a child of its that died, who settles an end, the manager."""
+    if (settling := _settling.get()) and settling[0] == job_id:
+        return settling[1]
     if running := find(job_id):
         return running.holder
     headers = request if isinstance(request, dict) else getattr(request, "__dict__", {})
     run = headers.get(messages.RUN_HEADER)
     return Settled(run, "", identity.worker())
+
+
+_settling: ContextVar[tuple[str, Settled] | None] = ContextVar("jobkit_settling", default=None)
+
+
+@contextmanager
+def holding(job_id: str, holder: Settled) -> Iterator[None]:
+    """Who ends this job inside writes as `holder`."""
+    token = _settling.set((job_id, holder))
+    try:
+        yield
+    finally:
+        _settling.reset(token)
 
 
 def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, reason: str = "") -> bool:
@@ -105,6 +123,8 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
         running.ended = True
+    if verdict and State(verdict.state).is_live and end.again is None and not end.paused and verdict.code == "ok":
+        end = replace(end, here=False)  # its children, or what it undoes, come before its end
     if verdict:
         jobs.publish(verdict)
     if verdict and end.here and running:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RUN_HEADER = "job_run"
 #: The header that says that the record of the job has its locks.
 LOCKS_HEADER = "job_locks"
+#: The headers of what a job started for later: its continuation, which gets its children's results; a compensation.
+RESULTS_HEADER, UNDO_HEADER = "job_results", "job_undo"
 
 #: Options of a publish that cannot be kept as text, and are found again when it is published once more.
 _LOCAL = frozenset({"declare", "retry_policy", "retry", "timeout", "confirm_timeout"})

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
 
 
-def policy_of(task: Any, max_rescues: int) -> Policy:
+def policy_of(task: Any, max_rescues: int, *, twice: bool = False) -> Policy:
     """The task's policy; without one, what its Celery options promise: early ack means "at most once".
 
-    Raises: `InvalidOption` for a `policy` that is none.
+    A compensation may always run `twice`: it has to be done.  Raises: `InvalidOption` for a `policy` that is none.
     """
     policy = getattr(task, "policy", None)
     if policy is not None and not isinstance(policy, Policy):
         raise InvalidOption(option="policy", value=policy, allowed="must be a jobkit.Policy")
     if policy:
         return policy
-    return _promised(bool(task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost), max_rescues)
+    return _promised(
+        twice or bool(task.acks_late or task.reject_on_worker_lost or task.retry_on_worker_lost), max_rescues
+    )
 
 
 @cache

@@ -19,7 +19,8 @@ from celery.app.task import Context
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
-from jobkit.ext import amqp, ends, hooks, identity, kill, messages, orders, restarts
+from jobkit.ext import amqp, ends, hooks, identity, kill, messages, orders, restarts, settling
+from jobkit.ext.family import Family
 from jobkit.model import Ending
 from jobkit.running import RunningJob, StopRequested, begin, leave
 from jobkit.states import Outcome, State
@@ -84,6 +85,8 @@ def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, reque
     if claim.run > 1 and _was_given_back(jobs, uuid, claim.run - 1):
         # The next run has a message of its own; to the task it is the same one, delivered once more.
         request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
+    if parent := request.get(messages.RESULTS_HEADER):
+        args = (settling.results(jobs, parent), *args[1:])
     return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
 
 
@@ -116,7 +119,10 @@ def _claim(
         message = messages.received(task.app, task, request, args, kwargs, queue)
         plan = Plan(uuid, task.name, message, kin=amqp.kin_of(request), facts=amqp.facts(request, queue))
     redelivered = bool(delivery.get("redelivered"))
-    worker, policy = identity.worker(), restarts.policy_of(task, jobs.settings.max_rescues)
+    worker, policy = (
+        identity.worker(),
+        restarts.policy_of(task, jobs.settings.max_rescues, twice=bool(request.get(messages.UNDO_HEADER))),
+    )
     claim = jobs.store.claim(
         uuid,
         run,
@@ -153,7 +159,7 @@ def _tell_of(jobs: JobKit, task: Any, uuid: str, token: str, claim: Claim) -> No
     found, path = jobs.get(uuid), jobs.runs(uuid)
     state = next((one.state for one in path if one.number == run), found.state)
     outcome = found.outcome or Outcome.FAILED
-    ending = Ending(state, run, outcome, found.message, found.failure)
+    ending = Ending(state, run, outcome, found.message, found.failure, found.failed_child, found.failed_compensations)
     hooks.tell(jobs, task, job, ending, (run, token, worker))
 
 
@@ -170,6 +176,7 @@ def _run(
 ) -> Any:
     job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job), orders.lapsed)
     job.stop.then = partial(_follow_nothing, request)
+    job.family = Family(jobs, job, request)
     try:
         traced = tracer(job.id, args, kwargs, request)
     except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from jobkit.states import Category, states, steps
+from jobkit.states import VERBS, Category, State, states, steps
 
 #: Where a run can stand before it is queued: the verb that begins one there, and the verb that moves one there.
 PLACES = {
@@ -26,6 +26,12 @@ def lua_graph() -> str:
     rows = births | moves | {
         "over": ",".join(states(Category.ENDED, Category.RESTARTED)),
         "claim": steps("claim"),
+        **{verb: steps(verb) for verb in ("await_children", "child_started", "child_stopped", "roll_back")},
+        "well": State.FINISHED.value,
+        "ends": ";".join(steps(name) for name, verb in VERBS.items() if verb.target.category is Category.ENDED),
+        "busy": ",".join((*states(Category.RUNNING), State.CHILD_RUNNING, State.ROLLING_BACK)),
+        "spawns": ",".join((State.RUNNING, State.SHUTDOWN_REQUEST, State.PAUSE_REQUEST)),
+        "stopping": ",".join((State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.REMOVING)),
     }  # fmt: skip
     body = ", ".join(f'{name} = "{row}"' for name, row in rows.items())
     return f"local function GRAPH() return {{{body}, lease = {PUBLISH_LEASE}}} end\n"

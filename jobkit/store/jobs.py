@@ -42,12 +42,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Verdict(NamedTuple):
-    """What a verb answered: its code, where the job stands now, and the messages that are to be published."""
+    """What a verb answered: its code, where the job stands now, the messages that are to be published, and the jobs
+    whose family is to be looked at."""
 
     code: str
     state: str
     run: int
     publish: tuple[tuple[str, int, str], ...] = ()
+    settle: tuple[str, ...] = ()
 
 
 class Claim(NamedTuple):
@@ -134,17 +136,22 @@ class Plan:
     keep: int | None = None
     until_read: bool = False
     kin: str = ""
+    up: str = ""
+    upon: str = ""
+    fence: str = ""
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
     def fields(self) -> list[str | int]:
         """The fields of its record, flat."""
         known = {"task": self.task, "message": self.message, "owner": self.owner, "tags": "\n".join(self.tags)}
-        if self.locks or self.host:
-            bonds = "L" * bool(self.locks) + "H" * bool(self.host)
-            known |= {"bonds": bonds, "locks": locks.to_text(self.locks), "host": self.host}
         if self.kin or self.until_read or self.keep is not None:
             keep, flag = "" if self.keep is None else self.keep, "u" if self.until_read else ""
             known["retain"] = f"{keep}|{flag}|{self.kin}"
+        bonds = "L" * bool(self.locks) + "H" * bool(self.host)
+        bonds += "P" if self.up else "T" * bool(self.facts.get("parent"))
+        if bonds:
+            family = {"up": self.up, "upon": self.upon, "fence": self.fence}
+            known |= {"bonds": bonds, "locks": locks.to_text(self.locks), "host": self.host, **family}
         return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
 
 
@@ -276,13 +283,13 @@ class JobStore:
         )  # fmt: skip
         if reply[0] == b"missing":
             raise self.absence(plan.after)
-        return self._verdict(plan.id, reply)
+        return self.verdict(plan.id, reply)
 
     def discard(self, job_id: str, op: str, run: int, by: str = "client") -> Verdict:
         """Forget a job whose message could not be published; one that has a past ends as removed instead."""
         waiting = ",".join(states(Category.WAITING_TO_START, Category.WAITING_TO_RUN))
         args = (op, run, waiting, clean(by), _RELEASE, _RELEASE_LATER, PUBLISH_LEASE)
-        verdict = self._verdict(job_id, self.run("discard", job_id, *args), strict=False)
+        verdict = self.verdict(job_id, self.run("discard", job_id, *args), strict=False)
         if verdict.code != "kept":
             return verdict
         end = End(("?remove", "confirm_removal"), Outcome.REMOVED, "its message could not be published")
@@ -291,7 +298,7 @@ class JobStore:
     def suspend(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
         """Take a job's planned start away; it keeps all it knows."""
         reply = self.run("suspend", job_id, op or operation(), clean(by), clean(reason), steps("suspend"))
-        return self._verdict(job_id, reply)
+        return self.verdict(job_id, reply)
 
     def ask(
         self, job_id: str, verb: str, by: str, reason: str = "", grace: float | None = None, op: str = ""
@@ -302,11 +309,11 @@ class JobStore:
         """
         given = "" if grace is None else int(grace * 1000)
         reply = self.run("ask", job_id, op or operation(), clean(by), clean(reason), steps(verb), given)
-        return self._verdict(job_id, reply)
+        return self.verdict(job_id, reply)
 
     def change_start(self, job_id: str, start: int | None, by: str, reason: str = "", op: str = "") -> Verdict:
         """Give a job that has not started another start time, ms of Redis time; None or the past means now."""
-        return self._verdict(
+        return self.verdict(
             job_id,
             self.run(
                 "change_start", job_id, op or operation(), clean(by), clean(reason), _or_empty(start),
@@ -317,7 +324,7 @@ class JobStore:
     def remove(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
         """Abort a job that has not started; its removal goes through the queue."""
         args = (steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
-        return self._verdict(job_id, self.run("remove", job_id, op or operation(), clean(by), clean(reason), *args))
+        return self.verdict(job_id, self.run("remove", job_id, op or operation(), clean(by), clean(reason), *args))
 
     def take(self, by: str, most: int = 200) -> tuple[int, list[tuple[str, int, str]]]:
         """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
@@ -339,7 +346,7 @@ class JobStore:
 
     def forget(self, job_id: str) -> Verdict:
         """Drop an ended job's record; of a live one only its result so far."""
-        return self._verdict(job_id, self.run("forget", job_id, OVER, self.limits.text()), strict=False)
+        return self.verdict(job_id, self.run("forget", job_id, OVER, self.limits.text()), strict=False)
 
     def read(self, job_id: str, *names: str) -> list[Any]:
         """Fields of a record (all of them, with their names, where none is named); of an ended job that is a use.
@@ -428,7 +435,7 @@ class JobStore:
             BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
             end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
         )  # fmt: skip
-        return self._verdict(job_id, reply)
+        return self.verdict(job_id, reply)
 
     def told(
         self,
@@ -456,7 +463,7 @@ class JobStore:
             PUBLISH_LEASE, *(part for item in (facts or {}).items() for part in item),
             late=f"what became of on_finished of job {job_id}",
         )  # fmt: skip
-        return self._verdict(job_id, reply)
+        return self.verdict(job_id, reply)
 
     def tell(self, job_id: str, hook: tuple[int, str, str]) -> bool:
         """May the caller (run, token, worker) tell the job of the end of this run?  One may, however many ask.
@@ -464,7 +471,7 @@ class JobStore:
         Who may says what became of it, see `told`.
         """
         reply = self.run("tell", job_id, *hook, OVER, late=f"who tells job {job_id} of its end")
-        return self._verdict(job_id, reply, strict=False).code in ("ok", "again")
+        return self.verdict(job_id, reply, strict=False).code in ("ok", "again")
 
     def write(
         self, job_id: str, holder: Settled, fields: Mapping[str, str | bytes], announce: str | bytes = ""
@@ -472,12 +479,12 @@ class JobStore:
         """Set fields of a run that is being executed (progress, checkpoint, a custom Celery state)."""
         flat = [part for item in fields.items() for part in item]
         reply = self.run("write", job_id, _or_empty(holder.run), holder.token, holder.worker, _ACTIVE, announce, *flat)
-        return self._verdict(job_id, reply)
+        return self.verdict(job_id, reply)
 
     def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Verdict:
         """Keep a line a running job logged; `number` counts the lines of the run."""
         args = (_or_empty(holder.run), holder.token, number, clean(level, 20), clean(text, 2000), LOG_BYTES)
-        return self._verdict(job_id, self.run("log", job_id, *args))
+        return self.verdict(job_id, self.run("log", job_id, *args))
 
     def fence(self, job_id: str) -> int | None:
         """The fence of the locks a job holds; None if it holds none."""
@@ -486,7 +493,8 @@ class JobStore:
 
     # -- codes become exceptions here, and nowhere else -----------------------------------------------------
 
-    def _verdict(self, job_id: str, reply: Sequence[Any], *, strict: bool = True) -> Verdict:
+    def verdict(self, job_id: str, reply: Sequence[Any], *, strict: bool = True) -> Verdict:
+        """What a script's answer means.  Raises: `JobUnknown`, `IllegalTransition`, `Fenced` if `strict`."""
         code, state, run, *rest = [part.decode() if isinstance(part, bytes) else part for part in reply]
         if strict and code == "missing":
             raise self.absence(job_id)
@@ -494,9 +502,9 @@ class JobStore:
             raise IllegalTransition(job=job_id, source=state, target=rest[0])
         if strict and code == "fenced":
             raise Fenced(job_id=job_id, run=run)
-        owed: tuple[tuple[str, int, str], ...]
-        owed = tuple(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True)) if code == "ok" else ()
-        return Verdict(code, state, int(run), owed)
+        rows = list(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True)) if code == "ok" else []
+        owed = tuple(row for row in rows if row[2])
+        return Verdict(code, state, int(run), owed, tuple(row[0] for row in rows if not row[2]))
 
 
 def _or_empty(value: int | None) -> int | str:

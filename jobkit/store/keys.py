@@ -58,6 +58,9 @@ KINDS = {
     "throttled": "throttled:",  # string: the last start that was granted to a throttled key
     "history": "history",  # stream: executions of definitions
     "executions": "executions:",  # zset: where the executions of one definition stand in the history, by their end
+    "children": "children:",  # zset: ids of the jobs a job has started, in order; what it sent by canvas by time
+    "rollback": "rollback:",  # list: compensations of a job, oldest first: id, a tab, fields as JSON
+    "unsettled": "unsettled",  # zset: ids of jobs whose family somebody has to look at, by when the next one may
     "about": "about",  # hash: schema and epoch of the namespace
     "clock": "clock",  # string: what the test build of the scripts takes for the time
     "events": "events:",  # channel: transitions of a job

@@ -17,7 +17,7 @@ BRIEF = (
     "state", "run", "task", "submitted", "since", "owner", "tags", "queue", "args", "kwargs", "start", "started",
     "ended", "expires", "worker", "pid", "retries", "root", "parent", "after", "outcome", "note", "failure", "progress",
     "source",
-    "locks", "host", "blocked",
+    "locks", "host", "blocked", "failed", "uncompensated",
 )  # fmt: skip
 #: What only one job's own page needs.
 FULL = (*BRIEF, "meta", "checkpoint")
@@ -25,6 +25,7 @@ FULL = (*BRIEF, "meta", "checkpoint")
 INTERNAL = frozenset((
     *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
     "policy", "grace", "restarts", "hook", "bonds", "locked", "bytes", "retain", "keep", "wished",
+    "up", "upon", "alive", "busy", "spawned", "ending", "endmeta", "deferred", "below", "told", "then",
 ))  # fmt: skip
 
 
@@ -97,6 +98,8 @@ def job(job_id: str, fields: Mapping[str, str], result: Any = None, status: str 
         locks=read("locks", from_text, ()),
         host=fields.get("host", ""),
         blocked_by=fields.get("blocked", ""),
+        failed_child=fields.get("failed", ""),
+        failed_compensations=tuple(read("uncompensated", _lines, ())),
         outcome=read("outcome", Outcome),
         message=fields.get("note", ""),
         failure=read("failure", lambda text: Failure(*json.loads(text))),

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import Any
 
-from celery import Celery
+from celery import Celery, group
 
 from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 
@@ -264,3 +264,89 @@ def tidies(self: Any, shelf: str, seconds: float) -> Any:
     time.sleep(seconds)
     note("out", shelf, self.job.id)
     return self.job.lock_fence
+
+
+@task(bind=True, on_finished=told)
+def grows(self: Any, levels: int, width: int, seconds: float = 0.0) -> Any:
+    """A tree: so many levels, so many children each; every node notes that it began, and what undoes it."""
+    job = self.job
+    note("body", job.id, job.run, levels)
+    job.on_rollback(undo.s(job.id, 1))
+    job.on_rollback(undo.s(job.id, 2))
+    if levels:
+        job.spawn(*(grows.s(levels - 1, width, seconds + n * 1e-9) for n in range(width)))
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        job.raise_if_should_finish()
+        time.sleep(0.01)
+    return levels
+
+
+@task(bind=True)
+def undo(self: Any, what: str, step: int, seconds: float = 0.0, fails: bool = False) -> None:
+    """A compensation."""
+    note("undo", what, step, self.job.run)
+    time.sleep(seconds)
+    if fails:
+        raise ValueError(f"cannot undo {step}")
+    note("undone", what, step)
+
+
+@task(bind=True, on_finished=told)
+def works(self: Any, steps: int, seconds: float = 0.0, end: str = "boom", fails: int = 0) -> str:
+    """Does steps, each with what undoes it, and then does not end well."""
+    for step in range(1, steps + 1):
+        self.job.on_rollback(undo.s(self.job.id, step, seconds, step == fails))
+        note("did", self.job.id, step)
+    until = time.monotonic() + 60
+    while end == "wait" and time.monotonic() < until:
+        self.job.raise_if_should_finish()
+        time.sleep(0.01)
+    if end == "boom":
+        raise KeyError("boom")
+    return end
+
+
+@task(bind=True, on_finished=told)
+def parent(self: Any, kinds: list[Any], failure: str = "fail", then: bool = False) -> str:
+    """Children that are what their name says: well, bad, slow."""
+    signatures = [child.s(kind, n) for n, kind in enumerate(kinds)]
+    self.job.spawn(*signatures, failure=failure, then=collect.s() if then else None)
+    return "body done"
+
+
+@task(bind=True)
+def child(self: Any, kind: str, number: int) -> Any:
+    note("child", number, self.job.run)
+    if kind == "bad":
+        raise ValueError(f"child {number}")
+    until = time.monotonic() + (60 if kind == "slow" else 0)
+    while time.monotonic() < until:
+        self.job.raise_if_should_finish()
+        time.sleep(0.01)
+    return number
+
+
+@task
+def collect(results: list[Any]) -> Any:
+    note("collected", results)
+    return results
+
+
+@task(bind=True, policy=Policy(max_restarts=1, backoff=Backoff(first=0.1, jitter=0)))
+def tries_again(self: Any) -> str:
+    """Its second child fails in its first run, and is the one that is done again."""
+    self.job.spawn(child.s("well", 1), fails_once.s(self.job.id))
+    return "done"
+
+
+@task(bind=True)
+def fails_once(self: Any, over: str) -> None:
+    note("tried", self.job.id, self.job.run)
+    if self.job.run == 1:
+        raise ValueError("once")
+
+
+@task(bind=True)
+def sends_canvas(self: Any) -> Any:
+    return (group(add.s(1, 1), add.s(2, 2)) | collect.s()).apply_async().id

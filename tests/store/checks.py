@@ -16,9 +16,13 @@ EDGES = {(source, verb.target) for verb in VERBS.values() for source in verb.sou
 BIRTHS = {verb.target for verb in VERBS.values() if not verb.sources}
 ENDED, RESTARTED = set(states(Category.ENDED)), set(states(Category.RESTARTED))
 ACTIVE = set(states(Category.RUNNING))
+BUSY = ACTIVE | {State.CHILD_RUNNING, State.ROLLING_BACK}
 READY = set(states(Category.WAITING_TO_RUN))
 #: The sorted sets that must agree with the records at every moment; others are cleared by whoever reads them.
-SORTED = {"blocked", "due", "ended", "heads", "outbox", "owner", "owners", "pinned", "read", "state", "tag", "waiters"}
+SORTED = {
+    "blocked", "children", "due", "ended", "heads", "outbox", "owner", "owners",
+    "pinned", "read", "state", "tag", "unsettled", "waiters",
+}  # fmt: skip
 
 
 def texts(fields: dict[bytes, bytes]) -> dict[str, str]:
@@ -56,6 +60,27 @@ class Check:
         for job_id, fields in self.jobs.items():
             self.job(job_id, fields)
         self.turns()
+        self.families()
+
+    def families(self) -> None:
+        """Parents know how many of their children live and run; whose end is kept is looked at by somebody."""
+        for job_id, fields in self.jobs.items():
+            mine = [child for child in self.jobs.values() if child.get("up") == job_id]
+            alive = sum(State(child["state"]).is_live for child in mine)
+            busy = sum(State(child["state"]) in BUSY for child in mine)
+            said = (int(fields.get("alive", 0)), int(fields.get("busy", 0)))
+            assert said == (alive, busy), f"{job_id} counts {said} of {mine}"
+            if fields["state"] in (State.CHILD_QUEUED, State.CHILD_RUNNING):
+                assert (fields["state"] == State.CHILD_RUNNING) == (busy > 0), f"{job_id}: {busy} run"
+            listed = {
+                one
+                for (kind, name), ids in self.indexes.items()
+                if kind == "children" and name == job_id
+                for one in ids
+            }
+            assert {one for one, child in self.jobs.items() if child.get("up") == job_id} <= listed
+            looked_at = job_id in self.indexes.get(("unsettled", ""), {})
+            assert looked_at or "ending" not in fields, f"nobody will end {job_id}"
 
     def turns(self) -> None:
         """Holders and waiters are live jobs that want the lock, no lock has too many, nobody waits for a free one."""
@@ -187,10 +212,14 @@ class Check:
         was_read = self.score("read", "", job_id) is not None
         assert ended is None or ended == int(fields["expires"]) or (was_read and ended > int(fields["expires"]))
         holders = {name for (kind, name), ids in self.indexes.items() if kind == "held" and job_id in ids}
-        assert ("token" in fields) == (state in ACTIVE)
+        # A run whose end waits for others is nobody's.
+        kept = "ending" in fields
+        assert ("token" in fields) == (state in ACTIVE or kept), f"{job_id} is {state}: {fields}"
+        assert kept or state.category not in (Category.WAITING_FOR_CHILDREN, Category.ROLLING_BACK)
+        mine = state in ACTIVE and not kept
         hook = fields.get("hook", "")
-        extra = holders - ({fields["worker"]} if state in ACTIVE else set())
-        assert state not in ACTIVE or fields["worker"] in holders
+        extra = holders - ({fields["worker"]} if mine else set())
+        assert not mine or fields["worker"] in holders
         # Who ended a run holds it until its job was told so.
         assert len(extra) <= 1 if hook.isdigit() else extra <= set(hook.split(" ")[2:]), (extra, hook)
         assert "next" not in fields or state.is_live

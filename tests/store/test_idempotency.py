@@ -18,6 +18,7 @@ from jobkit.store import (
     blocks,
     coalescing,
     definitions,
+    families,
     history,
     locks,
     messages,
@@ -250,6 +251,43 @@ def blocked(world: World) -> None:
     world.submit(host="eu")
 
 
+def child() -> Any:
+    return plan("a", up="j", upon="fail", fence="1 tok1", facts={"parent": "j"})
+
+
+def spawned(world: World) -> None:
+    """A job has a child."""
+    running(world)
+    world.store.create(child(), "client")
+
+
+def waiting_for_it(world: World) -> None:
+    spawned(world)
+    world.store.finish("j", holder(), DONE)
+
+
+def child_at_work(world: World) -> None:
+    waiting_for_it(world)
+    world.claim("a")
+
+
+def registered(world: World) -> None:
+    """A job has two compensations."""
+    running(world)
+    for name in ("undo1", "undo2"):
+        families.keep(world.store, "j", holder(), "rollback", plan(name))
+
+
+def failed(world: World) -> None:
+    registered(world)
+    world.store.finish("j", holder(), FAILED)
+
+
+def overlooked(world: World) -> None:
+    waiting_for_it(world)
+    world.advance(5_000)
+
+
 @dataclass(frozen=True)
 class Case:
     """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
@@ -302,6 +340,21 @@ CASES = {
     "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),
     "told, by another": Case("told", untold, lambda s: s.told("j", (1, "", "w1@host|boot1"), untold=True), "ok"),
     "told, and to run again": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"), again=0.0)),
+    "create, as a child": Case("create", running, lambda s: s.create(child(), "client")),
+    "create, as a child once more": Case("create", spawned, lambda s: s.create(child(), "client"), "adopted"),
+    "claim a child": Case("claim", waiting_for_it, lambda s: claim(s, job_id="a")),
+    "finish before its children": Case("finish", spawned, lambda s: s.finish("j", holder(), DONE)),
+    "finish the last child": Case("finish", child_at_work, lambda s: s.finish("a", holder(), DONE)),
+    "finish, what undoes it comes first": Case("finish", registered, lambda s: s.finish("j", holder(), FAILED)),
+    "ask a parent that waits": Case("ask", waiting_for_it, lambda s: s.ask("j", "cancel", "client")),
+    "remove a child": Case("remove", waiting_for_it, lambda s: s.remove("a", "client")),
+    "keep": Case("keep", running, lambda s: families.keep(s, "j", holder(), "rollback", plan("undo"))),
+    "keep a continuation": Case("keep", running, lambda s: families.keep(s, "j", holder(), "then", plan("next"))),
+    "settle": Case("settle", failed, lambda s: families.settle(s, "j", "settler", bad=True), "wait"),
+    "settle with nothing left": Case(
+        "settle", submitted, lambda s: families.settle(s, "j", "settler", bad=True), "wait"
+    ),
+    "unsettled": Case("unsettled", overlooked, lambda s: families.unsettled(s), ""),
     "grant": Case("grant", opening, lambda s: locks.grant(s, "keeper"), ""),
     "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
     "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),

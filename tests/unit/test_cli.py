@@ -31,9 +31,9 @@ from tests.unit import fake_shop as shop
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(jobkit.commands)
 JOB_KEYS = """\
-id task state run submitted_at state_since owner tags queue args kwargs start_at started_at ended_at expires_at worker
-pid retries root_id parent_id after_id locks host blocked_by outcome message failure result progress celery_status
-has_checkpoint source extra
+id task state run submitted_at state_since owner tags queue args kwargs start_at started_at ended_at expires_at
+worker pid retries root_id parent_id after_id locks host blocked_by failed_child failed_compensations outcome
+message failure result progress celery_status has_checkpoint source extra
 """
 
 

@@ -107,7 +107,7 @@ def test_up_to_queued_a_run_belongs_to_the_manager() -> None:
     workers = {
         verb.name for verb in VERBS.values() if verb.actor is Actor.WORKER and set(verb.sources) & set(UNSTARTED)
     }
-    assert workers == {"claim", "confirm_removal"}
+    assert workers == {"claim", "confirm_removal", "roll_back"}
 
 
 def test_others_can_only_ask_a_running_job_or_declare_it_aborted() -> None:

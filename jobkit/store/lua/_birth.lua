@@ -1,12 +1,5 @@
 -- How a run begins: listed under its owner and tags, and waiting for what it has to wait for.  Needs _drop.
 
--- What a flat list of fields and values gives each field.
-local function given(fields)
-  local values = {}
-  for i = 1, #fields, 2 do values[fields[i]] = fields[i + 1] end
-  return values
-end
-
 -- List the job under this owner and these tags, and no longer under others.
 local function list(job, owner, tags, at)
   if owner == job.owner and tags == job.tags then return end
@@ -23,7 +16,7 @@ local function renew(job, fields, kept, at)
   if job.retain and not now.retain then add(fields, "retain", "||") end -- whoever pinned it holds it still
   list(job, now.owner, now.tags, at)
   add(fields, "submitted", job.submitted or at)
-  if job.bonds then bonds().let_go(job) end
+  if job.bonds then bonds().renew(job, now, fields) end
   job.bonds, job.known = now.bonds, nil
   if not job.state then return end
   for _, field in ipairs(kept) do

@@ -2,8 +2,13 @@
 -- include: _line
 -- include: _wake
 -- include: _blocks
+-- include: _given
+-- include: _family
+-- include: _spawn
+-- include: _holding
 -- What only jobs with bonds need: locks, a host, a family.  Nothing of it is made before the first of them is met.
-local MORE = {"locks", "locked", "since", "host", "task", "queue", "definition", "blocked"}
+local MORE = {"locks", "locked", "since", "host", "task", "queue", "definition", "blocked",
+              "up", "upon", "parent", "alive", "busy", "ending", "then"}
 
 local function place_rules(B, G)
   -- Read what the verbs of a job with bonds look at; `fields` are about to be written.
@@ -91,6 +96,10 @@ local function bonds()
     line_rules(made)
     wake_rules(made, G)
     block_rules(made)
+    family_rules(made, G)
+    spawn_rules(made, G)
+    end_rules(made, G)
+    made.G = G
     place_rules(made, G)
   end
   return made

@@ -1,4 +1,5 @@
 -- include: _wishes
+-- include: _bonds
 -- Take a job out of the indexes of its owner and tags.
 local function unlist(job)
   if job.owner then redis.call("ZREM", key("owner", job.owner), job.id) end
@@ -47,5 +48,6 @@ local function drop(job)
   unlist(job)
   leave(job)
   if job.retain then unpinned(job) end
+  if job.bonds then bonds().part(job) end
   wipe(job)
 end

@@ -1,6 +1,6 @@
 -- include: _drop
 -- What stays known of jobs whose record goes.
-local LAST = {"state", "owner", "tags", "after", "outcome", "note", "ended", "expires", "submitted", "retain"}
+local LAST = {"state", "owner", "tags", "after", "outcome", "note", "ended", "expires", "submitted", "retain", "bonds"}
 
 -- An ended job whose record may be gone: Redis itself may have taken it.
 local function remains(id, owner)
@@ -31,6 +31,7 @@ local function bury(jobs, at, why, limits, over)
   local oldest, entries = redis.call("HGET", key("retention"), "oldest") or at, {}
   for _, job in ipairs(jobs) do
     if job.lost then
+      bonds().part(job)
       for state in over:gmatch("[^,]+") do
         local since = redis.call("ZSCORE", key("state", state), job.id)
         if since then job.state, job.ended = state, since end

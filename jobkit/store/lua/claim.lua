@@ -65,5 +65,6 @@ redis.call("SADD", key("held", ARGV[11]), id)
 if job.since then redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since) end
 if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
 save(job, at, fields)
+if job.bonds then bonds().moved(job, at, token, by) end
 if definition_of(id) then started(definition_of(id), at) end
 return answer("ok")

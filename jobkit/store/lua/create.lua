@@ -8,7 +8,7 @@ ARGV  1 id  2 operation  3 by  4 reason  5 start, ms or ""  6 predecessor's id o
       8 steps of the births: ready; later; behind another; without a start  9 steps of "replace"
       10 states of an ended or restarted run  11 token of the run that plans its own next one, or ""
       12.. fields and values
-Returns {code, state, run}: ok | again | fenced | next (it runs: kept as its next run) | missing (no such predecessor) ]]
+Returns {code, state, run}: ok | again | told, adopted, full, deep, order (see _spawn) | fenced | next (it runs: kept as its next run) | missing (no such predecessor) ]]
 local id, op, by, reason, start, after, idle, births, replace, over, token = unpack(ARGV, 1, 11)
 local job, at = load(id), clock()
 if seen(job, op) then return {"again", job.state, job.run} end
@@ -16,6 +16,9 @@ if token ~= "" and token ~= job.token then return {"fenced", job.state or "", jo
 if after ~= "" and redis.call("EXISTS", key("job", after)) == 0 then return {"missing", after, 0} end
 
 local plan, fields = {op = op, start = start, after = after, idle = idle}, {unpack(ARGV, 12)}
+local now = given(fields)
+local refused = now.up and bonds().refuses(job, now, fields)
+if refused then return refused end
 local replaced = job.state and walk(job.state, replace)
 if job.state and not replaced and not has(over, job.state) then
   join(job, fields, over, true)
@@ -28,5 +31,6 @@ join(job, fields, over)
 renew(job, fields, {"checkpoint", "log", "followed", "hook"}, at)
 if replaced then record(job, replaced, at, op .. "r", by, reason) end
 begin(job, plan, births, over, at, op, by, reason, fields)
+if now.bonds then bonds().join(job, at) end
 if made then made.wake(at, op, by) end
 return {"ok", job.state, job.run}

@@ -17,6 +17,7 @@ if run > 1 then return {"kept", job.state, job.run} end
 if job.bonds then
   bonds().reply = reply
   bonds().let_go(job)
+  bonds().leave_parent(job, clock(), true)
 end
 local _, _, kin = wishes(job.retain)
 if kin ~= "" then part(kin, clock()) end

@@ -15,7 +15,8 @@ ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 tok
       17 fields to drop, comma separated  18 ms until somebody else may publish what is owed
       19 ms until it is to run again with what it has, "never" without a start, "" if it is not
       20 "1" if the job is still to be told of its end, "2" if who ends it does so now  21.. fields and values
-Returns {code, state and number of the ended run, id, run and message of each job to publish…}:
+Returns {code, state and number of the ended run, id, run and message of each job to publish, or 0 and "" for one whose
+      family is to be looked at…}:
       ok | again | refused | fenced | missing ]]
 local id, op, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
@@ -30,6 +31,10 @@ elseif run ~= "" and (tonumber(run) ~= job.run or job.worker and not holds(job, 
 end
 local targets, blocked = walk(job.state or "", steps)
 if not targets or #targets == 0 then return {"refused", job.state or "", job.run, blocked or "an end"} end
+if job.bonds and ARGV[19] == "" then
+  local held = bonds().hold_end(job, targets, ARGV, at, op, by, reason, fields)
+  if held then return held end
+end
 record(job, targets, at, op, by, reason, born)
 local reply, message = {"ok", job.state, job.run}, ARGV[15]
 if definition_of(id) then conclude(job, definition_of(id), at, fields) end
@@ -49,6 +54,7 @@ if restart and #restart > 0 then
   record(job, restart, at, op, by, reason)
   reply[2] = job.state
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[18], fields, reply)
+  if job.bonds then bonds().end_now(job, at, op, by) end
 else
   local limits = limits_of(ARGV[16])
   date(job, at, limits, fields)
@@ -69,7 +75,7 @@ else
   end
   if job.bonds then
     bonds().reply = reply
-    bonds().let_go(job)
+    bonds().end_now(job, at, op, by, job.state == bonds().G.well)
   end
   if job.followed then release(id, ARGV[13], ARGV[14], at, op, by, "has ended", ARGV[18], reply) end
 end

@@ -24,5 +24,8 @@ if not out then
   owe(job, at, ARGV[6])
   add(reply, id, job.run, message_of(job))
 end
-if job.bonds then bonds().wake(at, op, by) end
+if job.bonds then
+  bonds().told(job, at, op, by)
+  bonds().wake(at, op, by)
+end
 return reply

@@ -36,6 +36,7 @@ if restart then
   revive(job)
   local _, _, kin = wishes(job.retain)
   if kin ~= "" then rejoin(kin) end
+  if job.bonds then bonds().grow_up(job) end
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[15], {}, reply)
 elseif current and broken == "?" then
   -- The queue brings it to another, if it does not do so already.
