@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition, Tree
+from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Reason, Run, Transition, Tree
 from jobkit.states import State
 
 T = TypeVar("T")
@@ -39,6 +39,10 @@ class AsyncClient:
     async def alog(self, job_id: str) -> tuple[LogLine, ...]:
         """See `log`."""
         return await self._in_thread("log", job_id)  # type: ignore[no-any-return]
+
+    async def areason(self, job_id: str, lines: int = 10) -> Reason:
+        """See `reason`."""
+        return await self._in_thread("reason", job_id, lines)  # type: ignore[no-any-return]
 
     async def atree(self, job_id: str) -> Tree:
         """See `tree`."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from jobkit.errors import BadRecord, IllegalTransition, InvalidOption, JobNotFound, nearest
 from jobkit.hosts import Blocks, Hosts
-from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Run, Transition, Tree
+from jobkit.model import Finding, Footprint, Job, LockState, LogLine, Page, Reason, Run, Transition, Tree
+from jobkit.sessions import Session
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, families, footprint, health, locks, queries, records
 from jobkit.store.keys import checked_id
@@ -19,6 +20,8 @@ from jobkit.waiting import Waiting
 
 #: Jobs a page may hold.
 PAGE_LIMIT = 1000
+#: Levels of failed children a reason goes down.
+REASONS = 20
 
 
 class Client(Waiting):
@@ -95,6 +98,29 @@ class Client(Waiting):
     def log(self, job_id: str) -> tuple[LogLine, ...]:
         """The lines its body logged.  Raises: `JobNotFound`."""
         return queries.log(self.store, _id(job_id))
+
+    def reason(self, job_id: str, lines: int = 10) -> Reason:
+        """Why a job ended as it did: exception, traceback, its last log `lines`, a child or compensations that failed.
+
+        The reasons of those are given too, all the way down.  Raises: `JobNotFound`.
+        """
+        return self._reason(self.get(job_id), lines, 0)
+
+    def _reason(self, job: Job, lines: int, depth: int) -> Reason:
+        below = [self._below(one, lines, depth) for one in (job.failed_child, *job.failed_compensations)]
+        log = self.log(job.id)[-lines:] if lines else ()
+        found = tuple(one for one in below[1:] if one)
+        return Reason(job.id, job.task, job.state, job.message, job.failure, log, below[0], found)
+
+    def _below(self, job_id: str, lines: int, depth: int) -> Reason | None:
+        try:
+            return self._reason(self.get(job_id), lines, depth + 1) if job_id and depth < REASONS else None
+        except JobNotFound:
+            return None  # its record is gone; its parent says what is left to say
+
+    def session(self, owner: str) -> Session:
+        """The jobs of one owner, for the moment he logs out."""
+        return Session(self, owner)
 
     def locks(self) -> tuple[LockState, ...]:
         """Every lock that is held or waited for, by name: its holders with their fences, and its waiters in order."""

@@ -41,6 +41,8 @@ class Settings:
     * `history_days`: days executions of definitions are kept [TFS: 31], and `history_bytes`, how many bytes of them.
     * `archive_backend`: URL of a database, as SQLAlchemy takes it, where workers keep them for good; "" for none.
     * `on_finished_limit`: seconds a task's `on_finished` may take before it is stopped [WI: one minute].
+    * `priorities`: give every job a broker priority: short ones first, what its caller raised, whoever has waited long.
+    * `ageing`: seconds a queued job waits at one priority until it is raised to the next.
     * `max_rescues`: how often a task that may run twice (`acks_late`, …) is run again because its worker vanished.
     """
 
@@ -62,6 +64,8 @@ class Settings:
     renew: float = 3.0
     on_finished_limit: float = 60.0
     max_rescues: int = 3
+    priorities: bool = False
+    ageing: float = 60.0
     beat_in_worker: bool = False
     history_days: float = 31.0
     history_bytes: int = 64 * 1024 * 1024
@@ -116,6 +120,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "archive_backend": (lambda value: isinstance(value, str), "a URL of SQLAlchemy"),
     "beat_in_worker": (lambda value: isinstance(value, bool), "True or False"),
     "on_finished_limit": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
+    "priorities": (lambda value: isinstance(value, bool), "True or False"),
+    "ageing": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "max_rescues": (lambda value: isinstance(value, int) and value >= 0, "a number, 0 or more"),
 }
 

@@ -247,6 +247,30 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a job ended as it did: its failure, the last lines it logged, and the reasons of what it failed by.
+
+    `child` is the child that failed it, `compensations` are those that could not undo what it did.
+    """
+
+    job_id: str
+    task: str
+    state: State
+    message: str = ""
+    failure: Failure | None = None
+    log: tuple[LogLine, ...] = ()
+    child: Reason | None = None
+    compensations: tuple[Reason, ...] = ()
+
+    def lines(self, depth: int = 0) -> Iterator[str]:
+        """The whole of it as text, without tracebacks: one line each."""
+        said = f"{self.failure.type}: {self.failure.message}" if self.failure else self.message
+        yield "  " * depth + f"{self.task}[{self.job_id}] {self.state}: {said}".rstrip(": ")
+        for below in (*((self.child,) if self.child else ()), *self.compensations):
+            yield from below.lines(depth + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a query, newest first; `cursor` continues it, None when it is complete.
 

@@ -46,6 +46,7 @@ class Policy:
     * `max_restarts`: how often it is run again, counted per cause [WI MaxNumberOfRestarts].
     * `restart_on`: the causes, of `CAUSES`; a shutdown does not count against `max_restarts`.
     * `backoff`: the wait before a restart after a timeout or an error.
+    * `expected_run_time`: seconds a run is expected to take, for its priority; None: what was learned of the task.
     * `locks`: what every job of the task has to hold (names, `Lock`, `Semaphore`, `Rate`), or a function of its
       arguments that says so.
     """
@@ -55,6 +56,7 @@ class Policy:
     max_restarts: int = 3
     restart_on: tuple[str, ...] = CAUSES
     backoff: Backoff = field(default_factory=Backoff)
+    expected_run_time: float | None = None
     locks: Iterable[str | Lock] | Callable[..., Iterable[str | Lock]] = ()
 
     def __post_init__(self) -> None:
@@ -62,6 +64,8 @@ class Policy:
             object.__setattr__(self, "locks", named.checked("Policy(locks)", self.locks))
         if self.max_run_time is not None:
             _number("Policy(max_run_time)", self.max_run_time, 0.0)
+        if self.expected_run_time is not None:
+            _number("Policy(expected_run_time)", self.expected_run_time, 0.0)
         _number("Policy(grace)", self.grace, 0.0)
         if not isinstance(self.max_restarts, int) or self.max_restarts < 0:
             raise InvalidOption(option="Policy(max_restarts)", value=self.max_restarts, allowed="must be 0 or more")

@@ -5,7 +5,19 @@
 
 from __future__ import annotations
 
-from jobkit.cli import changing, defining, family, graph, health, holding, listing, reading, watching
+from jobkit.cli import changing, defining, family, graph, health, holding, listing, reading, session, watching
 from jobkit.cli.group import jobs
 
-__all__ = ["changing", "defining", "family", "graph", "health", "holding", "jobs", "listing", "reading", "watching"]
+__all__ = [
+    "changing",
+    "defining",
+    "family",
+    "graph",
+    "health",
+    "holding",
+    "jobs",
+    "listing",
+    "reading",
+    "session",
+    "watching",
+]

@@ -32,12 +32,15 @@ def show(ctx: click.Context, job: str) -> None:
     found = find(kit, job)
     lines = kit.log(found.id)[-LAST_LINES:]
     if screen.as_json:
-        return screen.json({**found.to_json(), "log": [to_json(line) for line in lines]})
+        reason = to_json(kit.reason(found.id, LAST_LINES)) if found.failure else None
+        return screen.json({**found.to_json(), "log": [to_json(line) for line in lines], "reason": reason})
     screen.fields(_described(found))
     if screen.terminal and found.failure and found.failure.traceback:
         screen.paragraph("Traceback", map(clean, found.failure.traceback.splitlines()))
     if screen.terminal and lines:
         screen.paragraph("Last log lines", map(screen.log_line, lines))
+    if screen.terminal and (found.failed_child or found.failed_compensations):
+        screen.paragraph("Because of", map(clean, list(kit.reason(found.id, 0).lines())[1:]))
     screen.say()
     for step in next_steps(found, command_of(ctx)):
         screen.say(step)
@@ -51,6 +54,11 @@ def _described(job: Job) -> Iterator[tuple[str, Any]]:
     failure = blame(job.failure) if job.failure else None
     yield "message", job.message if not failure or job.message not in failure else None
     yield "failure", failure
+    yield "failed child", job.failed_child
+    yield "failed compensations", job.failed_compensations
+    yield "held back by", job.blocked_by
+    yield "host", job.host
+    yield "locks", tuple(lock.name for lock in job.locks)
     yield "progress", f"{amount(job.progress)} {job.progress.message}".strip() if job.progress else None
     yield "result", None if job.result is None else repr(job.result)
     yield from ((name, getattr(job, name)) for name in ("id", "task", "args", "kwargs", "run", "retries"))

@@ -59,6 +59,7 @@ class Wish:
     up: str = ""
     upon: str = ""
     fence: str = ""
+    priority: int | None = None
 
 
 _wish: ContextVar[Wish | None] = ContextVar("jobkit_wish", default=None)
@@ -155,6 +156,7 @@ class Recorder:
         if start is not None and eta:
             headers["eta"] = None  # it waits in Redis, not in a worker's memory
         locks = self._locks(body, headers, () if again else wish.locks, again)
+        level = self._level(options, wish.priority)
         wire = messages.encoded(self._task, body, {**options, "headers": headers})
         plan = Plan(
             headers["id"],
@@ -174,9 +176,18 @@ class Recorder:
             keep=wish.keep,
             until_read=wish.until_read,
             kin=kin_of(headers),
-            facts=facts(headers, self._queue, options.get("priority")),
+            facts={**facts(headers, self._queue, options.get("priority")), **level},
         )
         return plan, wire
+
+    def _level(self, options: dict[str, Any], asked: int | None) -> dict[str, str | int]:
+        """Give it the priority of its level, where jobs have one; who gives the broker's own is let be."""
+        jobs = self._app.jobkit
+        if not jobs.settings.priorities or (options.get("priority") is not None and asked is None):
+            return {}
+        level = jobs.ranking.level(self._task, asked)
+        options["priority"] = jobs.ranking.for_broker(level)
+        return {"level": level}
 
     def _locks(self, body: Any, headers: dict[str, Any], wished: tuple[Lock, ...], again: bool) -> tuple[Lock, ...]:
         """What the job has to hold; its message says that its submitter knew.  A next run of it keeps what it has."""

@@ -14,7 +14,7 @@ from kombu.utils.functional import maybe_list
 from kombu.utils.objects import cached_property
 from kombu.utils.url import maybe_sanitize_url
 
-from jobkit import config
+from jobkit import config, priorities
 from jobkit.aio import AsyncClient
 from jobkit.client import Client
 from jobkit.errors import InvalidOption, UnsafeStore
@@ -24,6 +24,7 @@ from jobkit.ext.coalescing import Coalescing
 from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install, store_url
+from jobkit.ext.ranking import Ranking
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
 from jobkit.store import JobStore, Limits, Verdict, health, history
@@ -113,6 +114,7 @@ class JobKit(Client, AsyncClient, Coalescing):
         suspended: bool = False,
         locks: Iterable[str | Lock] = (),
         host: str = "",
+        priority: str | int | None = None,
         keep: float | None = None,
         keep_until_read: bool = False,
     ) -> Any:
@@ -123,7 +125,8 @@ class JobKit(Client, AsyncClient, Coalescing):
         replaced, one that runs is run once more after it; `suspended`, to wait for `resume` or `change_start_time`;
         `locks`, names (or `Lock`, `Semaphore`, `Rate`) it has to hold from before it is queued until it ends, all or
         none, first come first served, besides those of its task's policy; `host`, what it works on: while that is away
-        (`jobs.hosts`), the job waits; `keep`, seconds its record stays once it has
+        (`jobs.hosts`), the job waits; `priority`, "high", "short", "normal", "long", or 0 (first) to 9, instead of what
+        its expected run time makes it (needs ``jobkit_priorities``); `keep`, seconds its record stays once it has
         ended, instead of what its task or the settings say; `keep_until_read`, to count them from when it is first
         read, for which it is kept a day.
         Returns: a `JobResult`.  Raises: `InvalidOption`, `PayloadError`, `StoreError`, `JobUnknown` (predecessor).
@@ -136,6 +139,7 @@ class JobKit(Client, AsyncClient, Coalescing):
             suspended=suspended,
             locks=checked("locks", locks),
             host=_word("host", host),
+            priority=self._priority(priority),
             keep=None if keep is None else int(config.seconds("keep", keep) * 1000),
             until_read=keep_until_read,
         )
@@ -164,6 +168,16 @@ class JobKit(Client, AsyncClient, Coalescing):
             handles.append(self.submit(signature, **options))
             tell(len(handles), max(total, len(handles)))
         return handles
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Which of the jobs that are sent go first."""
+        return Ranking(self)
+
+    def _priority(self, value: str | int | None) -> int | None:
+        if value is not None and not self.settings.priorities:
+            raise InvalidOption(option="priority", value=value, allowed="needs jobkit_priorities=True")
+        return None if value is None else priorities.checked(value)
 
     def publish(self, verdict: Verdict) -> None:
         """Publish what a verb left to be published; what fails here, a worker's keeper publishes."""

@@ -20,6 +20,7 @@ from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
 from jobkit.ext.task import adopt
 from jobkit.services import blocks, going_down, leases, overtime, publishing, turns
+from jobkit.services.ageing import Ageing
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
 from jobkit.services.lost_messages import Search
@@ -94,6 +95,8 @@ class Keeper(bootsteps.StartStopStep):
             duties["beat"] = BeatOf(jobs).run_once
         # Alone in its thread: whatever a duty has to wait for, the worker is alive.
         self.beating = Loop({"heartbeat": self.heart.run_once}, settings.keeper_interval, "jobkit-heart")
+        if settings.priorities:
+            duties["ageing"] = Ageing(store, settings.ageing, jobs.ranking.rewrite).run_once
         self.loop = Loop(duties, settings.keeper_interval)
         for thread in (self.beating, self.loop, self.listener):
             thread.start()

@@ -61,6 +61,7 @@ KINDS = {
     "children": "children:",  # zset: ids of the jobs a job has started, in order; what it sent by canvas by time
     "rollback": "rollback:",  # list: compensations of a job, oldest first: id, a tab, fields as JSON
     "unsettled": "unsettled",  # zset: ids of jobs whose family somebody has to look at, by when the next one may
+    "runtimes": "runtimes",  # hash: task -> ms a run of it takes, as learned; under no name until when
     "about": "about",  # hash: schema and epoch of the namespace
     "clock": "clock",  # string: what the test build of the scripts takes for the time
     "events": "events:",  # channel: transitions of a job

@@ -25,7 +25,7 @@ FULL = (*BRIEF, "meta", "checkpoint")
 INTERNAL = frozenset((
     *FULL, "seq", "path", "token", "message", "next", "log", "logged", "followed", "priority",
     "policy", "grace", "restarts", "hook", "bonds", "locked", "bytes", "retain", "keep", "wished",
-    "up", "upon", "alive", "busy", "spawned", "ending", "endmeta", "deferred", "below", "told", "then",
+    "up", "upon", "alive", "busy", "spawned", "ending", "endmeta", "deferred", "below", "told", "then", "level",
 ))  # fmt: skip
 
 

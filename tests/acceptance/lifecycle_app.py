@@ -15,10 +15,14 @@ from celery import Celery, group
 from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
-app = Celery("lifecycle", broker=URL, backend=URL)
+app = Celery("lifecycle", broker=os.environ.get("JOBKIT_TEST_BROKER", URL), backend=URL)
 app.conf.update(worker_prefetch_multiplier=1, jobkit_lease=2.0, jobkit_renew=0.5, jobkit_keeper_interval=0.2)
 if "JOBKIT_TEST_LIMIT" in os.environ:
     app.conf.jobkit_on_finished_limit = float(os.environ["JOBKIT_TEST_LIMIT"])
+app.conf.jobkit_priorities = "JOBKIT_TEST_PRIORITIES" in os.environ
+app.conf.jobkit_ageing = 1.0
+if "JOBKIT_TEST_BROKER" in os.environ:
+    app.conf.task_queue_max_priority = 10
 jobs = JobKit(app)
 
 
@@ -350,3 +354,14 @@ def fails_once(self: Any, over: str) -> None:
 @task(bind=True)
 def sends_canvas(self: Any) -> Any:
     return (group(add.s(1, 1), add.s(2, 2)) | collect.s()).apply_async().id
+
+
+@task(bind=True, policy=Policy(expected_run_time=600))
+def takes_long(self: Any) -> None:
+    note("body", self.job.id)
+
+
+@task(bind=True, policy=Policy(expected_run_time=1))
+def is_short(self: Any, seconds: float = 0.0) -> None:
+    note("body", self.job.id)
+    time.sleep(seconds)

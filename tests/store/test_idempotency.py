@@ -22,6 +22,7 @@ from jobkit.store import (
     history,
     locks,
     messages,
+    priorities,
     queries,
     workers,
 )
@@ -288,6 +289,12 @@ def overlooked(world: World) -> None:
     world.advance(5_000)
 
 
+def ranked(world: World) -> None:
+    """A job has waited long at its level."""
+    world.submit(facts={"level": 9})
+    world.advance(60_000)
+
+
 @dataclass(frozen=True)
 class Case:
     """One script, what stands before it, the call, what a second call is answered with (its first word, if it has
@@ -355,6 +362,9 @@ CASES = {
         "settle", submitted, lambda s: families.settle(s, "j", "settler", bad=True), "wait"
     ),
     "unsettled": Case("unsettled", overlooked, lambda s: families.unsettled(s), ""),
+    "learn": Case("learn", ended, lambda s: priorities.learn(s), ""),
+    "aged": Case("aged", ranked, lambda s: priorities.waiting(s, 60), "j"),
+    "raise": Case("raise", ranked, lambda s: priorities.lift(s, "j", 1, (9, 6), 6, "{}")),
     "grant": Case("grant", opening, lambda s: locks.grant(s, "keeper"), ""),
     "discard": Case("discard", lambda w: w.submit(op="op1"), lambda s: s.discard("j", "op1", 1), "missing"),
     "suspend": Case("suspend", submitted, lambda s: s.suspend("j", "client")),

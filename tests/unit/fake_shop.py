@@ -19,6 +19,7 @@ from jobkit import (
     Outcome,
     Page,
     Progress,
+    Reason,
     Run,
     State,
     StoreUnavailable,
@@ -100,6 +101,10 @@ class FakeJobs:
 
     def log(self, job_id: str) -> tuple[LogLine, ...]:
         return (LogLine(at(2), "ERROR", "no \x1b[2Jhost", 1),) if job_id == BROKEN else ()
+
+    def reason(self, job_id: str, lines: int = 10) -> Reason:
+        found = self.get(job_id)
+        return Reason(job_id, found.task, found.state, found.message, found.failure, self.log(job_id))
 
     def watch(self, job_id: str | None = None, *, timeout: float | None = None) -> Iterator[tuple[str, Transition]]:
         for transition in WELL if job_id == DONE else PATH:

@@ -227,7 +227,7 @@ def test_show_to_a_pipe_is_a_name_and_a_value_a_line() -> None:
 
 def test_show_json_is_the_job_and_its_last_log_lines() -> None:
     shown = json.loads(call("show", shop.BROKEN, "-j").stdout)
-    assert [*shown] == [*JOB_KEYS.split(), "log"]
+    assert [*shown] == [*JOB_KEYS.split(), "log", "reason"]
     assert shown["failure"]["type"] == "ConnectionError"
     assert shown["log"] == [{"at": "2026-11-22T08:00:02.000Z", "level": "ERROR", "message": "no \x1b[2Jhost", "run": 1}]
 

@@ -33,9 +33,9 @@ LIBRARIES = {
 #: The floors, from the bottom; an import may point sideways or down, never up.
 FLOORS = (
     ("states", "errors"),
-    ("model", "locks", "times", "policy", "stopping", "schedules", "definitions"),
+    ("model", "locks", "times", "priorities", "policy", "stopping", "schedules", "definitions"),
     ("store",),
-    ("config", "waiting", "client", "hosts", "aio", "running", "services"),
+    ("config", "waiting", "client", "hosts", "sessions", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
 )
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
@@ -45,8 +45,8 @@ PUBLIC = """\
 Answer Backoff BadRecord Block CannotSpawn Category ChildFailed Definition DefinitionConflict
 DefinitionUnknown Enabled Ending Execution Failure Fenced Finding Footprint IllegalTransition InvalidOption
 Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine Misfire NotSerializable
-Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Run Schedule Semaphore State
-StoreError StoreRefused StoreUnavailable TooManyPins Transition Tree UnsafeStore schedule
+Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Reason Run Schedule Semaphore
+State StoreError StoreRefused StoreUnavailable TooManyPins Transition Tree UnsafeStore schedule
 """
 
 
