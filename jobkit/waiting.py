@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobkit.errors import InvalidOption, TooManyPins
 from jobkit.model import Job
 from jobkit.store import JobStore
+from jobkit.store.jobs import READER
 from jobkit.store.keys import checked_id
 from jobkit.store.listening import Listener, batches, over
 
@@ -46,6 +47,9 @@ class Waiting:
             look: Iterable[str] = every
             while waiting:
                 found, missing = over(self.store, (job_id for job_id in look if job_id in waiting))
+                unread = [job_id for job_id, record in found.items() if b"|u|" in record.get(b"retain", b"")]
+                if unread:
+                    self.store.unpin(READER, unread)
                 for job_id in found:
                     del waiting[job_id]
                     yield self._job(job_id, found[job_id])

@@ -58,7 +58,7 @@ def test_a_bulk_run_of_one_owner_hides_no_job_from_another(stage: tuple[Any, Job
     poller = threading.Thread(target=poll)
     poller.start()
     told: list[tuple[int, int]] = []
-    disks = jobs.submit_many((module.create_disk.s(n) for n in range(DISKS)), owner="alice")
+    disks = jobs.submit_many((module.create_disk.s(n) for n in range(DISKS)), owner="alice", keep_until_read=True)
     ended = jobs.wait_many(disks, timeout=500, progress=lambda *numbers: told.append(numbers))
     jobs.wait_many(slow, timeout=60)
     over.set()

@@ -165,6 +165,18 @@ def test_nobody_takes_a_job_that_is_waited_for(world: World) -> None:
     world.check()
 
 
+def test_waiting_is_reading_what_is_kept_until_it_is_read(world: World) -> None:
+    start(world, "j", "k", keep=1_000, until_read=True)
+    for job_id in "jk":
+        world.store.finish(job_id, holder(), DONE)
+    assert [job.id for job in reader(world).wait_many(["j"])] == ["j"]
+    world.advance(1_000)
+    world.store.prune()
+    with pytest.raises(JobExpired):
+        reader(world).get("j")
+    assert reader(world).get("k").state is State.FINISHED
+
+
 def test_a_job_that_is_watched_is_kept(world: World) -> None:
     start(world, "j")
     steps = reader(world).watch("j")
