@@ -19,7 +19,7 @@ from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
 from jobkit.ext.task import adopt
-from jobkit.services import blocks, going_down, leases, overtime, publishing, turns
+from jobkit.services import blocks, going_down, leases, looking, overtime, publishing, turns
 from jobkit.services.ageing import Ageing
 from jobkit.services.leases import Heartbeat
 from jobkit.services.loop import Loop
@@ -97,7 +97,7 @@ class Keeper(bootsteps.StartStopStep):
         self.beating = Loop({"heartbeat": self.heart.run_once}, settings.keeper_interval, "jobkit-heart")
         if settings.priorities:
             duties["ageing"] = Ageing(store, settings.ageing, jobs.ranking.rewrite).run_once
-        self.loop = Loop(duties, settings.keeper_interval)
+        self.loop = Loop(duties, settings.keeper_interval, idle=partial(looking.idle, store))
         for thread in (self.beating, self.loop, self.listener):
             thread.start()
         _outlive_a_full_broker(worker.app)

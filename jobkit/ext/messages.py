@@ -121,8 +121,8 @@ def publish(app: Celery, text: str, run: int) -> None:
 
 def queue_size(app: Celery, name: str) -> int:
     """How many messages a queue holds, asked of the broker; 0 where it has no such queue."""
-    with app.connection_for_read() as connection, connection.channel() as channel:
+    with app.connection_or_acquire() as connection:
         try:
-            return int(channel.queue_declare(name, passive=True).message_count)
+            return int(connection.default_channel.queue_declare(name, passive=True).message_count)
         except connection.channel_errors:
             return 0

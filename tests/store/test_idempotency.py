@@ -343,6 +343,7 @@ CASES = {
         "stale",
     ),
     "suspend one that is blocked": Case("suspend", blocked, lambda s: s.suspend("j", "client")),
+    "look": Case("look", submitted, lambda s: s.run("look", "due", "outbox"), ""),
     "disown": Case("disown", stale, lambda s: workers.disown(s, "w1@host|boot1", "j"), "ok"),
     "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),
     "told, by another": Case("told", untold, lambda s: s.told("j", (1, "", "w1@host|boot1"), untold=True), "ok"),
