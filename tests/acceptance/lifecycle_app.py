@@ -365,3 +365,12 @@ def takes_long(self: Any) -> None:
 def is_short(self: Any, seconds: float = 0.0) -> None:
     note("body", self.job.id)
     time.sleep(seconds)
+
+
+@task(bind=True, policy=Policy(max_restarts=50))
+def storms(self: Any, locks: list[str]) -> None:
+    """Notes with its fence when it is inside of what its locks guard, and again when it leaves."""
+    fence = self.job.lock_fence
+    note("in", self.job.id, fence)
+    time.sleep(0.1)
+    note("out", self.job.id, fence)
