@@ -9,11 +9,10 @@ PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= -n auto --dist loadfile
 RUN := $(VENV)/bin/python -m
-PRINT := $(VENV)/bin/python -W ignore::RuntimeWarning -m
 PIP_INSTALL := $(RUN) pip install -qq --disable-pip-version-check
 
 # documents that are printed by the code, as name:module
-PAGES := states:jobkit.states cli:jobkit.cli.reference
+PAGES := states:jobkit.drawing cli:jobkit.cli.reference
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,11 +35,11 @@ types: $(VENV)/.test ## check the types
 	$(RUN) mypy
 
 docs: $(VENV)/.test ## print the documents that come from the code
-	@for page in $(PAGES); do $(PRINT) $${page#*:} > docs/$${page%:*}.md; done
+	@for page in $(PAGES); do $(RUN) $${page#*:} > docs/$${page%:*}.md; done
 
 docs-check: $(VENV)/.test
 	@for page in $(PAGES); do \
-	    $(PRINT) $${page#*:} | diff -u docs/$${page%:*}.md - || { echo "docs/$${page%:*}.md is out of date: make docs" >&2; exit 1; }; \
+	    $(RUN) $${page#*:} | diff -u docs/$${page%:*}.md - || { echo "docs/$${page%:*}.md is out of date: make docs" >&2; exit 1; }; \
 	done
 
 bench: $(VENV)/.test ## compare with plain Celery, side by side

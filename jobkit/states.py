@@ -1,13 +1,12 @@
 """The state graph: every state, every named edge, and the views other systems have of a state.
 
 This table is the only place where the graph is written down.  The store hands its rows to Lua, the
-documents are printed from it (``python -m jobkit.states``), and the tests walk it edge by edge.
+documents are printed from it (``jobkit/drawing.py``), and the tests walk it edge by edge.
 Sources: [WI] work items, [TFS] TFS job agent, [OVM] Oracle VM, [HV] Hyper-V, [new] none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cache
@@ -351,46 +350,3 @@ def steps(*names: str) -> str:
 def _row(name: str) -> str:
     verb = VERBS[name.removeprefix("?")]
     return f"{'?' if name.startswith('?') else ''}{','.join(verb.sources)}>{verb.target.value}"
-
-
-def mermaid() -> str:
-    """The graph as a Mermaid state diagram, one line per edge, labelled with its verb."""
-    lines = ["stateDiagram-v2", *(f"    {source} --> {target}: {name}" for source, target, name in _edges())]
-    return "\n".join(lines) + "\n"
-
-
-def _edges() -> Iterable[tuple[str, str, str]]:
-    for verb in _ROWS:
-        for source in verb.sources or ("[*]",):
-            yield (source if isinstance(source, str) else source.value), verb.target.value, verb.name
-    for state in states(_C.ENDED):
-        yield state.value, "[*]", "end"
-    for state in states(_C.RESTARTED):
-        yield state.value, "[*]", "next run"
-
-
-def markdown() -> str:
-    """The states and the verbs as two Markdown tables."""
-    head = "| category | state | meaning | Celery | Oracle VM | TFS | WMI |\n|---|---|---|---|---|---|---|\n"
-    body = "".join(
-        f"| {a.category.value} | {s} | {a.meaning} | {a.celery} | {a.oracle.value} | {a.tfs.value} "
-        f"| {a.wmi.value} {a.wmi.name} |\n"
-        for s, a in ABOUT.items()
-    )
-    verbs = "| verb | from | to | by | meaning |\n|---|---|---|---|---|\n" + "".join(
-        f"| {v.name} | {', '.join(v.sources) or 'a new run'} | {v.target} | {v.actor.value} | {v.meaning} |\n"
-        for v in _ROWS
-    )
-    return f"{head}{body}\n{verbs}"
-
-
-def document() -> str:
-    """The whole of ``docs/states.md``."""
-    return (
-        "# The state graph\n\nPrinted from `jobkit/states.py` by `make docs`; a test compares the two.\n\n"
-        f"```mermaid\n{mermaid()}```\n\n{markdown()}"
-    )
-
-
-if __name__ == "__main__":
-    print(document(), end="")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from jobkit.errors import InvalidOption, TooManyPins
 from jobkit.model import Job
 from jobkit.store import JobStore
-from jobkit.store.jobs import READER
 from jobkit.store.keys import checked_id
 from jobkit.store.listening import Listener, batches, over
+from jobkit.store.values import READER
 
 #: Seconds a job that is waited for is pinned each time; the pin is renewed three times as often.
 LEASE = 60.0

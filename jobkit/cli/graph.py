@@ -9,7 +9,8 @@ import click
 
 from jobkit.cli.group import command, option, screen_of
 from jobkit.cli.screen import Screen
-from jobkit.states import ABOUT, VERBS, Category, State, mermaid
+from jobkit.drawing import mermaid
+from jobkit.states import ABOUT, VERBS, Category, State
 from jobkit.states import states as of_category
 
 _WIDEST = max(len(state.value) for state in State)

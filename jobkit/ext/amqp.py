@@ -20,7 +20,7 @@ from jobkit.policy import Policy
 from jobkit.running import find
 from jobkit.states import State
 from jobkit.store import Plan, Verdict
-from jobkit.store.jobs import operation
+from jobkit.store.values import operation
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -13,9 +13,8 @@ from kombu.utils.encoding import bytes_to_str
 from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
 from jobkit.ext import ends, messages, restarts
 from jobkit.running import find
-from jobkit.states import State
+from jobkit.states import ABOUT, State
 from jobkit.store import End, queries
-from jobkit.store.jobs import celery_status
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -197,7 +196,7 @@ class Recording(_Base):
             return {"status": celery_states.PENDING, "result": None}
         if meta:
             return self.decode_result(meta)
-        status = celery_status(state.decode())
+        status = ABOUT[State(state.decode())].celery
         started = status == celery_states.STARTED and worker
         result = {"pid": int(pid or 0), "hostname": worker.decode().partition("|")[0]} if started else None
         return {"task_id": task_id, "status": status, "result": result, "traceback": None, "children": []}

@@ -13,7 +13,7 @@ from jobkit.errors import InvalidOption
 from jobkit.ext import amqp
 from jobkit.store import Plan, Verdict
 from jobkit.store.coalescing import coalesce
-from jobkit.store.jobs import operation
+from jobkit.store.values import operation
 
 if TYPE_CHECKING:
     from jobkit.store import JobStore

@@ -19,8 +19,8 @@ from jobkit.model import Execution
 from jobkit.services.archive import Archive
 from jobkit.states import Outcome
 from jobkit.store import Verdict, definitions, history, recipes
-from jobkit.store.jobs import operation
 from jobkit.store.recipes import ms
+from jobkit.store.values import operation
 
 if TYPE_CHECKING:
     pass

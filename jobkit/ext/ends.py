@@ -20,7 +20,7 @@ from jobkit.model import Ending, Failure
 from jobkit.running import RunningJob, find
 from jobkit.states import Outcome, State
 from jobkit.store import End, Settled, Verdict
-from jobkit.store.jobs import operation, plain
+from jobkit.store.values import operation, plain
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit

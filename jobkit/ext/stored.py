@@ -14,8 +14,8 @@ from jobkit.ext.ids import uuid7
 from jobkit.schedules import next_slot, schedule
 from jobkit.store import definitions, recipes
 from jobkit.store.definitions import Change
-from jobkit.store.jobs import operation
 from jobkit.store.recipes import ms
+from jobkit.store.values import operation
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit

@@ -26,7 +26,7 @@ from jobkit.running import RunningJob, StopRequested, begin, leave
 from jobkit.states import Outcome, State
 from jobkit.stopping import StopSwitch
 from jobkit.store import Claim, JobStore, Plan, Settled, queries
-from jobkit.store.jobs import operation
+from jobkit.store.values import operation
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from jobkit.store import JobStore
-from jobkit.store.jobs import Pruned
+from jobkit.store.values import Pruned
 
 #: Jobs one call drops at most, and calls of one round: a call takes Redis a millisecond or two.
 BATCH, CALLS = 200, 20

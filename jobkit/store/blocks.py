@@ -9,8 +9,9 @@ from jobkit.errors import InvalidOption
 from jobkit.model import Block
 from jobkit.states import Category, State, states
 from jobkit.store.graph import PUBLISH_LEASE
-from jobkit.store.jobs import JobStore, Verdict, clean, operation
+from jobkit.store.jobs import JobStore
 from jobkit.store.records import when
+from jobkit.store.values import Verdict, clean, operation
 
 #: What can be held back.
 KINDS = ("host", "task", "queue", "owner", "definition")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.states import Category, State, states, steps
-from jobkit.store.graph import PUBLISH_LEASE
-from jobkit.store.jobs import BIRTHS, OVER, JobStore, Plan, Verdict, clean
+from jobkit.store.graph import BIRTHS, OVER, PUBLISH_LEASE
+from jobkit.store.jobs import JobStore
 from jobkit.store.keys import checked_id
+from jobkit.store.values import Plan, Verdict, clean
 
 _UNSTARTED = ",".join((*states(Category.WAITING_TO_START), State.QUEUED))
 

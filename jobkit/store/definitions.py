@@ -13,7 +13,8 @@ from jobkit.model import to_plain
 from jobkit.states import steps
 from jobkit.store import recipes, records
 from jobkit.store.coalescing import TERMS, verdict
-from jobkit.store.jobs import JobStore, Plan, Verdict, clean
+from jobkit.store.jobs import JobStore
+from jobkit.store.values import Plan, Verdict, clean
 
 
 @dataclass(frozen=True, slots=True)

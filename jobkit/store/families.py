@@ -10,8 +10,9 @@ from jobkit.errors import CannotSpawn, Fenced, JobUnknown
 from jobkit.model import Tree
 from jobkit.states import Category, State
 from jobkit.store import records
-from jobkit.store.graph import PUBLISH_LEASE
-from jobkit.store.jobs import BIRTHS, OVER, JobStore, Plan, Settled, Verdict, clean, operation
+from jobkit.store.graph import BIRTHS, OVER, PUBLISH_LEASE
+from jobkit.store.jobs import JobStore
+from jobkit.store.values import Plan, Settled, Verdict, clean, operation
 
 #: Compensations one job may have.
 COMPENSATIONS = 100

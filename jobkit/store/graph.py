@@ -1,10 +1,10 @@
-"""The rows of the graph that some scripts bring along: no script knows a state by name, no call sends them again."""
+"""The rows of the graph as the scripts read them: no script knows a state by name."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from jobkit.states import VERBS, Category, State, states, steps
+from jobkit.states import RESTART_OF, VERBS, Category, State, states, steps
 
 #: Where a run can stand before it is queued: the verb that begins one there, and the verb that moves one there.
 PLACES = {
@@ -17,6 +17,20 @@ PLACES = {
 #: Milliseconds in which who was handed a message to publish has to do so, before another is.
 PUBLISH_LEASE = 5_000
 
+#: The states of a run that is over, of one at work, and of one that may start.
+OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
+ACTIVE = ",".join(states(Category.RUNNING))
+READY = ",".join(states(Category.WAITING_TO_RUN))
+#: How a run begins: of a job that is queued, and wherever else it may.
+BIRTH = steps("submit")
+BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
+#: How a run that is over is followed by another.
+RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
+#: How the successors of a job go on once it is over: now, or when they are due.
+RELEASE, RELEASE_LATER = (
+    f"{State.WAITING_FOR_PREDECESSOR}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start")
+)
+
 
 @cache
 def lua_graph() -> str:
@@ -24,7 +38,7 @@ def lua_graph() -> str:
     births = {f"birth_{place}": steps(birth) for place, (birth, _) in PLACES.items()}
     moves = {f"move_{place}": steps(move) for place, (_, move) in PLACES.items()}
     rows = births | moves | {
-        "over": ",".join(states(Category.ENDED, Category.RESTARTED)),
+        "over": OVER,
         "claim": steps("claim"),
         **{verb: steps(verb) for verb in ("await_children", "child_started", "child_stopped", "roll_back")},
         "well": State.FINISHED.value,

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from redis import Redis
 
-from jobkit import locks
 from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobNotFound, SchemaMismatch
-from jobkit.locks import Lock
-from jobkit.model import Failure
-from jobkit.states import ABOUT, RESTART_OF, Category, Outcome, State, states, steps
+from jobkit.states import Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently, stubbornly
 from jobkit.store.gone import absence
-from jobkit.store.graph import PUBLISH_LEASE
+from jobkit.store.graph import ACTIVE, BIRTH, BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER, RESTART
 from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
+from jobkit.store.values import (
+    DEFAULT_LIMITS,
+    READER,
+    Claim,
+    End,
+    Limits,
+    Plan,
+    Pruned,
+    Settled,
+    Verdict,
+    clean,
+    operation,
+)
 
 T = TypeVar("T")
 
@@ -28,195 +34,6 @@ T = TypeVar("T")
 TELLING_LEASE = 30_000
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
-
-#: The states of a run that is over, as the scripts read them.
-OVER = ",".join(states(Category.ENDED, Category.RESTARTED))
-_ACTIVE = ",".join(states(Category.RUNNING))
-_READY = ",".join(states(Category.WAITING_TO_RUN))
-_BIRTH = steps("submit")
-BIRTHS = steps("submit", "submit_later", "submit_after", "submit_suspended")
-_RESTART = ";".join(f"?{state}>{steps(verb).partition('>')[2]}" for state, verb in RESTART_OF.items())
-_AFTER = State.WAITING_FOR_PREDECESSOR
-_RELEASE, _RELEASE_LATER = (f"{_AFTER}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start"))
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-
-
-class Verdict(NamedTuple):
-    """What a verb answered: its code, where the job stands now, the messages that are to be published, and the jobs
-    whose family is to be looked at."""
-
-    code: str
-    state: str
-    run: int
-    publish: tuple[tuple[str, int, str], ...] = ()
-    settle: tuple[str, ...] = ()
-
-
-class Claim(NamedTuple):
-    """The answer to a claim: whether this process may run it, and what the job knows already.
-
-    `newest` of a definition's job: arguments, data and log level as its definition has them now.
-    """
-
-    code: str
-    state: str
-    run: int
-    checkpoint: str
-    owner: str
-    tags: tuple[str, ...]
-    worker: str
-    restarts: str
-    hook: str
-    newest: tuple[str, ...] = ()
-
-
-class Pruned(NamedTuple):
-    """How many ended jobs went because their time was over, and for want of room."""
-
-    aged: int
-    evicted: int
-
-
-class Settled(NamedTuple):
-    """Who writes: a run's number, its claim token, and the worker (with its boot) that holds it."""
-
-    run: int | None
-    token: str
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What there is room for: `jobs` and `bytes` of ended jobs (None: any), of which none goes before `least` ms
-    unless memory itself is at stake; `gone_jobs` of those that went stay known, for `gone_ms` at most; `pins` of one
-    owner's jobs may be pinned."""
-
-    jobs: int | None = 4096
-    least: int = 30_000
-    bytes: int | None = None
-    gone_jobs: int = 20_000
-    gone_ms: int = 86_400_000
-    pins: int = 10_000
-
-    def text(self, keep: int | str = "") -> str:
-        """As the scripts read it; `keep` is for how many ms the job at hand is kept."""
-        parts = (keep, self.jobs, self.least, self.bytes, self.gone_jobs, self.gone_ms)
-        return ";".join("" if part is None else str(part) for part in parts)
-
-
-#: Who has a job pinned that is to be kept until it is read.
-READER = "reader"
-#: Those of an app that says nothing.
-DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A job as it is submitted.
-
-    `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
-    the job it comes after; `suspended` leaves it without a start; `token` is the claim of the run that plans its own
-    next one: it is fenced; `locks` are what it has to hold while it is at work, `host` what it
-    works on;
-    `keep` is for how many ms it is kept once it has ended, `until_read` that this counts from when it is read; `kin` is
-    its root, or its group, with which it is retained as one.
-    """
-
-    id: str
-    task: str
-    message: str
-    start: int | None = None
-    after: str = ""
-    suspended: bool = False
-    token: str = ""
-    owner: str = ""
-    tags: tuple[str, ...] = ()
-    locks: tuple[Lock, ...] = ()
-    host: str = ""
-    keep: int | None = None
-    until_read: bool = False
-    kin: str = ""
-    up: str = ""
-    upon: str = ""
-    fence: str = ""
-    facts: Mapping[str, str | int] = field(default_factory=dict)
-
-    def fields(self) -> list[str | int]:
-        """The fields of its record, flat."""
-        known = {"task": self.task, "message": self.message, "owner": self.owner, "tags": "\n".join(self.tags)}
-        if self.kin or self.until_read or self.keep is not None:
-            keep, flag = "" if self.keep is None else self.keep, "u" if self.until_read else ""
-            known["retain"] = f"{keep}|{flag}|{self.kin}"
-        bonds = "L" * bool(self.locks) + "H" * bool(self.host)
-        bonds += "P" if self.up else "T" * bool(self.facts.get("parent"))
-        if bonds:
-            family = {"up": self.up, "upon": self.upon, "fence": self.fence}
-            known |= {"bonds": bonds, "locks": locks.to_text(self.locks), "host": self.host, **family}
-        return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a run ends.
-
-    `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
-    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has,
-    after so many seconds; `paused` leaves that run without a start;
-    `hook` has the job told of it by whoever the queue brings it to; `here`, by who ends it, unless it dies before.
-    """
-
-    verbs: tuple[str, ...]
-    outcome: Outcome
-    note: str = ""
-    failure: Failure | None = None
-    meta: str | bytes = ""
-    keep: int = 300_000
-    born: tuple[str, ...] = ()
-    again: float | None = None
-    paused: bool = False
-    hook: bool = False
-    here: bool = False
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-    def fields(self) -> list[str]:
-        """The fields it adds to the record, flat."""
-        known = {"outcome": self.outcome.value, "note": self.note, **self.facts}
-        if self.failure:
-            known["failure"] = json.dumps([self.failure.type, self.failure.message, self.failure.traceback])
-        return [part for item in known.items() if item[1] for part in item]
-
-    def next_start(self) -> int | str:
-        """When it is to run again: ms from now, "never" until somebody says when, "" if it is not."""
-        if self.paused:
-            return "never"
-        return "" if self.again is None else int(self.again * 1000)
-
-    def dropped(self) -> str:
-        """The fields nobody needs after it, and those that are about another run."""
-        return "token,next,logged,note,failure" + ("" if self.hook or self.here else self.spent())
-
-    def spent(self) -> str:
-        """What nobody needs of a job that has ended, once it was told so."""
-        return ",pid,policy,grace,restarts" + (",message" if self.outcome is Outcome.SUCCEEDED else "")
-
-    def telling(self) -> int:
-        """Who tells the job: 0 nobody, 1 the queue's choice, 2 who ends it."""
-        return 2 if self.here else int(self.hook)
-
-
-def operation() -> str:
-    """A new operation id; as a claim token it is the random half of the fence."""
-    return secrets.token_urlsafe(9)
-
-
-def clean(text: str, limit: int = 500) -> str:
-    """A text for one field of the path: no control characters, bounded."""
-    return _CONTROL.sub(" ", text)[:limit]
-
-
-def plain(text: str) -> str:
-    """A text that can be written: what is no character (a file name may hold half of one) is spelt out."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class JobStore:
@@ -288,7 +105,7 @@ class JobStore:
     def discard(self, job_id: str, op: str, run: int, by: str = "client") -> Verdict:
         """Forget a job whose message could not be published; one that has a past ends as removed instead."""
         waiting = ",".join(states(Category.WAITING_TO_START, Category.WAITING_TO_RUN))
-        args = (op, run, waiting, clean(by), _RELEASE, _RELEASE_LATER, PUBLISH_LEASE)
+        args = (op, run, waiting, clean(by), RELEASE, RELEASE_LATER, PUBLISH_LEASE)
         verdict = self.verdict(job_id, self.run("discard", job_id, *args), strict=False)
         if verdict.code != "kept":
             return verdict
@@ -330,7 +147,7 @@ class JobStore:
         """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
         reply = self.run(
             "take", operation(), clean(by), most, PUBLISH_LEASE, steps("enqueue"), steps("await_predecessor"), OVER,
-            _READY,
+            READY,
         )  # fmt: skip
         parts = iter(reply[1:])
         return int(reply[0]), [(i.decode(), int(r), m.decode()) for i, r, m in zip(parts, parts, parts, strict=True)]
@@ -410,7 +227,7 @@ class JobStore:
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
             "claim", job_id, token, clean(worker.partition("|")[0]), "", _or_empty(run), steps("claim"),
-            steps("confirm_removal"), _BIRTH, OVER, "r" * redelivered + "b" * blocks, worker, pid,
+            steps("confirm_removal"), BIRTH, OVER, "r" * redelivered + "b" * blocks, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
         )  # fmt: skip
@@ -431,8 +248,8 @@ class JobStore:
         """
         reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
-            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), _RESTART,
-            BIRTHS, OVER, _RELEASE, _RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
+            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), RESTART,
+            BIRTHS, OVER, RELEASE, RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
             end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
         )  # fmt: skip
         return self.verdict(job_id, reply)
@@ -459,7 +276,7 @@ class JobStore:
         start = again if isinstance(again, str) else "" if again is None else int(again * 1000)
         reply = self.run(
             "told", job_id, op or operation(), clean(hook[2].partition("|")[0]), *hook,
-            "?" if untold else clean(interrupted), _RESTART, start, drop, BIRTHS, OVER, _RELEASE, _RELEASE_LATER,
+            "?" if untold else clean(interrupted), RESTART, start, drop, BIRTHS, OVER, RELEASE, RELEASE_LATER,
             PUBLISH_LEASE, *(part for item in (facts or {}).items() for part in item),
             late=f"what became of on_finished of job {job_id}",
         )  # fmt: skip
@@ -478,7 +295,7 @@ class JobStore:
     ) -> Verdict:
         """Set fields of a run that is being executed (progress, checkpoint, a custom Celery state)."""
         flat = [part for item in fields.items() for part in item]
-        reply = self.run("write", job_id, _or_empty(holder.run), holder.token, holder.worker, _ACTIVE, announce, *flat)
+        reply = self.run("write", job_id, _or_empty(holder.run), holder.token, holder.worker, ACTIVE, announce, *flat)
         return self.verdict(job_id, reply)
 
     def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Verdict:
@@ -509,8 +326,3 @@ class JobStore:
 
 def _or_empty(value: int | None) -> int | str:
     return "" if value is None else value
-
-
-def celery_status(state: str) -> str:
-    """Celery's name for a state."""
-    return ABOUT[State(state)].celery

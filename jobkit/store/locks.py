@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobkit.model import LockState
-from jobkit.store.jobs import JobStore, clean, operation
+from jobkit.store.jobs import JobStore
+from jobkit.store.values import clean, operation
 
 #: Names one call looks at.
 BATCH = 50

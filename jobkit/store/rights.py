@@ -10,7 +10,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobkit.errors import StoreError
 from jobkit.model import Finding
-from jobkit.store.jobs import OVER, JobStore
+from jobkit.store.graph import OVER
+from jobkit.store.jobs import JobStore
 from jobkit.store.scripts import NAMES, source
 
 _COMMAND = re.compile(r"redis\.call\(\"([A-Z]+)\"")

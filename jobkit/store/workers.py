@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jobkit.states import Category, states
+from jobkit.store.graph import ACTIVE
 from jobkit.store.jobs import JobStore
-
-_ACTIVE = ",".join(states(Category.RUNNING))
 
 
 class Lost(NamedTuple):
@@ -38,7 +36,7 @@ def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool, bool]
 
 def rescue(store: JobStore, worker: str, most: int) -> list[Lost]:
     """Take over runs of workers whose lease has run out: from now on only `worker` can write for them."""
-    reply = store.run("rescue", worker, most, _ACTIVE)
+    reply = store.run("rescue", worker, most, ACTIVE)
     parts = iter(part.decode() if isinstance(part, bytes) else part for part in reply)
     rows = zip(*[parts] * len(Lost._fields), strict=True)
     return [Lost(job_id, int(run), *rest) for job_id, run, *rest in rows]
@@ -88,7 +86,7 @@ def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
     names = ("run", "state", "policy", "restarts", "message", "task", "hook", "worker", "token")
     found: Any = store.call(lambda: store.client.hmget(store.keys.job(job_id), names))
     run, state, *rest, hook, holder, token = (part.decode() if part else "" for part in found)
-    claimed = holder == worker and not token.startswith("!") and state in _ACTIVE.split(",")
+    claimed = holder == worker and not token.startswith("!") and state in ACTIVE.split(",")
     telling = hook.isdigit() or hook.endswith(f" {worker}")
     policy, restarts, message, task = rest
     return Lost(job_id, int(run), state, worker, policy, restarts, message, task, hook) if claimed or telling else None
@@ -96,4 +94,4 @@ def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
 
 def disown(store: JobStore, worker: str, job_id: str) -> None:
     """Forget a run this worker does not hold any more; one it holds stays."""
-    store.run("disown", job_id, worker, _ACTIVE)
+    store.run("disown", job_id, worker, ACTIVE)

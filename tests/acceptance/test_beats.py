@@ -129,10 +129,12 @@ def test_a_backup_runs_once_when_the_trigger_was_lost_and_never_when_it_was_not(
     worker.process.wait_ready()
     for name in ("triggered", "lost"):
         definitions.create(name, task=f"{TASKS}.fire", backup_every=every)
-    begin = time.monotonic()
-    while time.monotonic() - begin < 1.6 * every:
+
+    def the_lost_was_seen_to() -> bool:
         definitions.queue_now("triggered")
-        time.sleep(0.3)
+        return len(definitions.history("lost")) == 1
+
+    eventually(the_lost_was_seen_to)
     backups = {one.id: one.status.backups for one in definitions.query()}
     assert backups == {"triggered": 0, "lost": 1}
     assert [one.source for one in definitions.history("lost")] == ["backup"]

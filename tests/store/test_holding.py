@@ -24,6 +24,13 @@ def settle(world: World, urgent: bool = False) -> None:
     world.check()
 
 
+def left_after(world: World, ms: int) -> set[str]:
+    """The jobs there are once so much time has passed and retention has been round."""
+    world.advance(ms)
+    settle(world)
+    return left(world)
+
+
 def start(world: World, job_id: str, **options: Any) -> None:
     world.submit(job_id, **options)
     world.claim(job_id)
@@ -74,9 +81,7 @@ def test_a_job_that_is_let_go_takes_its_place_again(world: World) -> None:
     world.check()
     assert world.holds("ended", "a") == {"j"}
     assert 0 < world.client.pttl(world.keys.job("j")) <= KEEP + 60_000
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_it_stays_until_the_last_of_those_who_pinned_it_lets_go(world: World) -> None:
@@ -253,30 +258,22 @@ def test_a_tree_is_one_family_root_and_all(world: World) -> None:
     start(world, "grandchild", kin="root")
     for job_id in ("root", "c1", "c2"):
         finish(world, job_id)
-    world.advance(10 * KEEP)
-    settle(world)
-    assert left(world) == {"root", "c1", "c2", "grandchild"}
+    assert left_after(world, 10 * KEEP) == {"root", "c1", "c2", "grandchild"}
     finish(world, "grandchild")
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_of_a_chain_the_first_has_ended_when_the_next_is_submitted(world: World) -> None:
     end(world, "a", owner="x")
     start(world, "b", kin="a")
     world.check()
-    world.advance(10 * KEEP)
-    settle(world)
-    assert left(world) == {"a", "b"}
+    assert left_after(world, 10 * KEEP) == {"a", "b"}
     finish(world, "b")
     start(world, "c", kin="a")
     world.advance(10 * KEEP)
     settle(world)
     finish(world, "c")
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_the_body_of_a_chord_is_of_the_family_of_its_header(world: World) -> None:
@@ -285,13 +282,9 @@ def test_the_body_of_a_chord_is_of_the_family_of_its_header(world: World) -> Non
         finish(world, f"h{n}")
     start(world, "body", kin="h2")
     assert world.record("body")["retain"] == "||group"
-    world.advance(10 * KEEP)
-    settle(world)
-    assert left(world) == {"h0", "h1", "h2", "body"}
+    assert left_after(world, 10 * KEEP) == {"h0", "h1", "h2", "body"}
     finish(world, "body")
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_a_member_that_runs_again_is_waited_for(world: World) -> None:
@@ -302,15 +295,11 @@ def test_a_member_that_runs_again_is_waited_for(world: World) -> None:
     finish(world, "g0")
     world.submit("g1", kin="group", keep=7)  # its next run
     world.store.finish("g1", holder(2), End(("fail",), Outcome.FAILED))
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == {"g0", "g1"}
+    assert left_after(world, KEEP) == {"g0", "g1"}
     world.claim("g1", 3)
     world.store.finish("g1", holder(3), DONE)
     assert world.client.hgetall(world.keys.key("family", "group"))[b"live"] == b"0"
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_an_ended_member_that_is_submitted_anew_lives_again(world: World) -> None:
@@ -319,9 +308,7 @@ def test_an_ended_member_that_is_submitted_anew_lives_again(world: World) -> Non
     finish(world, "g0")
     world.submit("g0", kin="group")
     finish(world, "g1")
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == {"g0", "g1"}
+    assert left_after(world, KEEP) == {"g0", "g1"}
     world.claim("g0", 2)
     world.store.finish("g0", holder(2), DONE)
     world.advance(KEEP)
@@ -335,9 +322,7 @@ def test_a_member_whose_message_could_not_be_published_is_not_waited_for(world: 
     finish(world, "g0")
     verdict = world.submit("g1", kin="group", op="op1")
     world.store.discard("g1", "op1", verdict.run)
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_a_removed_member_is_not_waited_for(world: World) -> None:
@@ -346,9 +331,7 @@ def test_a_removed_member_is_not_waited_for(world: World) -> None:
     finish(world, "g0")
     world.store.remove("g1", "client")
     world.store.finish("g1", Settled(None, "", "w|"), replace(DONE, verbs=("confirm_removal",)))
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_a_pinned_member_outlives_its_family(world: World) -> None:
@@ -356,9 +339,7 @@ def test_a_pinned_member_outlives_its_family(world: World) -> None:
         start(world, job_id, kin="group")
         finish(world, job_id)
     world.store.pin("me", 10 * KEEP / 1000, ["g0"])
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == {"g0"}
+    assert left_after(world, KEEP) == {"g0"}
     world.store.unpin("me", ["g0"])
     settle(world)
     assert left(world) == set()
@@ -373,9 +354,7 @@ def test_a_forgotten_member_is_gone_and_the_others_wait_on(world: World) -> None
     with pytest.raises(JobExpired):
         reader(world).get("g0")
     finish(world, "g2")
-    world.advance(KEEP)
-    settle(world)
-    assert left(world) == set()
+    assert left_after(world, KEEP) == set()
 
 
 def test_a_tree_that_never_ends_does_not_keep_all_it_ever_was(world: World) -> None:

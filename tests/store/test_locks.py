@@ -166,16 +166,21 @@ def test_paused_it_keeps_what_it_works_on(world: World) -> None:
     world.check()
 
 
+def move(world: World, verb: str, job_id: str) -> None:
+    """Move a job that has not begun to where it does not work."""
+    if verb == "submit":
+        world.submit(job_id)
+    elif verb == "change_start":
+        world.store.change_start(job_id, NOW + 60_000, "client")
+    else:
+        getattr(world.store, verb)(job_id, "client")
+
+
 @pytest.mark.parametrize("verb", ["suspend", "change_start", "remove", "submit"])
 def test_moved_before_it_began_it_lets_go(world: World, verb: str) -> None:
     submit(world, "one", "a")
     submit(world, "two", "a")
-    if verb == "submit":
-        world.submit("one")
-    elif verb == "change_start":
-        world.store.change_start("one", NOW + 60_000, "client")
-    else:
-        getattr(world.store, verb)("one", "client")
+    move(world, verb, "one")
     assert held(world) == {"a": ["two"]}
     assert state(world, "two") == "QUEUED"
     world.check()
@@ -186,12 +191,7 @@ def test_moved_while_it_waits_it_holds_up_nobody(world: World, verb: str) -> Non
     submit(world, "one", "a")
     submit(world, "two", "a", "b")
     submit(world, "three", "b")
-    if verb == "submit":
-        world.submit("two")
-    elif verb == "change_start":
-        world.store.change_start("two", NOW + 60_000, "client")
-    else:
-        getattr(world.store, verb)("two", "client")
+    move(world, verb, "two")
     assert state(world, "three") == "QUEUED"
     world.check()
 

@@ -27,7 +27,7 @@ from jobkit.services.lost_messages import Search
 from jobkit.services.strays import Strays
 from jobkit.states import Category, Outcome, State
 from jobkit.store import End, Settled, Verdict, records, workers
-from jobkit.store.jobs import operation
+from jobkit.store.values import operation
 from tests.chaos.evidence import ACCEPTED, CUT_OFF, END, FROZEN, GONE, HOOK, SAVED, START, THAWED, Line
 from tests.chaos.oracle import Case, Record, judge
 from tests.store.world import NOW, World, plan

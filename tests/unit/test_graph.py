@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.drawing import document, markdown, mermaid
 from jobkit.states import (
     ABOUT,
     RESTART_OF,
@@ -19,9 +20,6 @@ from jobkit.states import (
     State,
     Verb,
     WmiState,
-    document,
-    markdown,
-    mermaid,
     states,
     steps,
 )

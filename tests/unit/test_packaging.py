@@ -33,7 +33,7 @@ LIBRARIES = {
 #: The floors, from the bottom; an import may point sideways or down, never up.
 FLOORS = (
     ("states", "errors"),
-    ("model", "locks", "times", "priorities", "policy", "stopping", "schedules", "definitions"),
+    ("model", "locks", "times", "priorities", "policy", "stopping", "schedules", "definitions", "drawing"),
     ("store",),
     ("config", "waiting", "client", "hosts", "sessions", "aio", "running", "services"),
     ("__init__", "ext", "cli", "web", "demo", "embedded", "testing"),
