@@ -29,3 +29,17 @@ def test_too_few_jobs_are_refused() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "--jobs", "5"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "--jobs 5 --rounds 5: at least 100 jobs and 1 round are needed" in done.stderr
+
+
+def test_what_each_script_costs(tmp_path: Path) -> None:
+    """The scripts of one job are found in what was sent, and those the store's tests know can be called, too."""
+    options = ["--jobs=100", "--only", "look", f"--json={tmp_path / 'verbs.json'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.verbs", *options], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    costs = {cost["name"]: cost for cost in json.loads((tmp_path / "verbs.json").read_text())}
+    assert {"create", "claim", "finish", "look"} <= set(costs)
+    inside = costs["create"]["spent"]["inside"]
+    assert all(inside[name][0] == 1 for name in ("time", "hmget", "zadd", "publish"))
+    assert 0 < sum(micros for _, micros in inside.values()) < costs["create"]["spent"]["micros"]
