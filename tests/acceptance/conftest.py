@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from jobkit.testing import WorkerFactory, WorkerProcess
+from tests.acceptance.apps import imported
 
 HERE = Path(__file__).parent
 
@@ -24,15 +25,9 @@ def notes(tmp_path: Path) -> Path:
 @pytest.fixture
 def lifecycle(jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The app's module, in this process: a client."""
-    import importlib
-    import sys
-
-    monkeypatch.setenv("JOBKIT_TEST_URL", jobkit_store_url)
     monkeypatch.syspath_prepend(str(HERE))
-    module = importlib.import_module("lifecycle_app")
-    yield module
-    module.jobs.close()
-    del sys.modules["lifecycle_app"]
+    with imported("lifecycle_app", {"JOBKIT_TEST_URL": jobkit_store_url}) as module:
+        yield module
 
 
 @pytest.fixture

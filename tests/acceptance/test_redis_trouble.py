@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +72,7 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
             lifecycle.add.delay(1, 1)
         for handle in first:
             assert eventually(lambda handle=handle: came_of(handle)) is Outcome.SUCCEEDED  # type: ignore[misc]
-        time.sleep(1)  # the worker takes messages meanwhile, or fails to: what is proved is that it is there afterwards
+        eventually(lambda: "Connection to broker lost" in worker.log, 30)  # it tries to take the messages that wait
     for handle in waiting:
         assert eventually(lambda handle=handle: came_of(handle), 40) is Outcome.SUCCEEDED  # type: ignore[misc]
     assert lifecycle.add.delay(2, 2).get(timeout=20) == 4
@@ -87,16 +86,18 @@ def test_what_ends_while_redis_is_away_is_reported_late(
     pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
     worker = start_worker(pool=pool)
-    handle, looking = lifecycle.hangs.delay(1), lifecycle.looks.delay(2)
+    handle, looking = lifecycle.hangs.delay(2), lifecycle.looks.delay(3)
+    ids = (handle.id, looking.id)
     running(handle, looking)
     server.kill()
     eventually(lambda: f"survived {handle.id}" in notes.read_text())
-    eventually(lambda: f"the end of job {looking.id} cannot be recorded now, trying on" in worker.log)
+    eventually(lambda: all(f"the end of job {id} cannot be recorded now, trying on" in worker.log for id in ids))
     eventually(lambda: "keeper: heartbeat failed" in worker.log)
     server.restart()
     assert (handle.get(timeout=20), looking.get(timeout=20)) == ("done", "done")
     assert states(handle) == states(looking) == [S.QUEUED, S.RUNNING, S.FINISHED]
-    assert f"the end of job {handle.id} is recorded at last" in worker.log
+    # Who waits for the end may hear of it before the worker says so.
+    eventually(lambda: all(f"the end of job {id} is recorded at last" in worker.log for id in ids))
     assert lifecycle.add.delay(2, 2).get(timeout=30) == 4
 
 

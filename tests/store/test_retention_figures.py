@@ -7,6 +7,8 @@ import pytest
 from benchmarks import retention
 
 WITHIN = 0.05
+#: Redis makes room before a command, or a whole script, which then takes what it needs: that much it may be over.
+OVER = 1.01
 
 
 def test_after_many_jobs_and_a_while_nothing_is_left() -> None:
@@ -27,7 +29,7 @@ def test_at_ten_times_the_cap_what_is_read_stays_and_the_cap_is_held() -> None:
 def test_a_full_redis_takes_no_live_job_and_no_lock_and_goes_on(keeper: bool) -> None:
     found = retention.full(live=200, ended=3_000, megabytes=6, keeper=keeper)
     assert (found["live still there"], found["locks still held"], found["submits refused"]) == (1.0, 1.0, 0)
-    assert found["memory of maxmemory"] <= 1.0
+    assert found["memory of maxmemory"] <= OVER
     assert found["taken by Redis"] > 0 or keeper
 
 
