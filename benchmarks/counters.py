@@ -108,9 +108,9 @@ def _own_seconds() -> float:
 
 
 def used_memory(redis: Redis) -> int:
-    """Bytes Redis has allocated."""
+    """Bytes Redis has allocated, but for the scripts, which are there once however many jobs there are."""
     memory: dict[str, Any] = redis.info("memory")
-    return int(memory["used_memory"])
+    return int(memory["used_memory"]) - int(memory.get("used_memory_scripts_eval", 0))
 
 
 def key_bytes(redis: Redis) -> int:

@@ -1,16 +1,19 @@
-"""The measurements: what is done, and the figures it gives, by name."""
+"""The measurements: what is done, on which sides, and the figures it gives, by name."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from benchmarks.counters import BEGIN, END, key_bytes, snapshot, used_memory
+from benchmarks.retention import size
 from benchmarks.stage import stage
 
 SETTLE = 0.3  # the last results and acknowledgements follow the last body within milliseconds
+MANY = 10_000  #: jobs of a bulk submission
 
 Figures = dict[str, float]
 
@@ -19,12 +22,12 @@ def drain(side: str, pool: str, jobs: int) -> Figures:
     """Submit `jobs` no-op jobs with no worker there, then let one worker run them all.
 
     The costs per job are counted between the first twentieth of the jobs and the last one: the worker's start is
-    in none of them.  Memory is compared before the first submit and after the worker has gone.
+    in none of them.  Memory is compared before the first submit, after the last, and after the worker has gone.
     """
     with stage(side) as scene:
         empty, before = used_memory(scene.redis), snapshot(scene.redis, 0)
         client = scene.client("submit", jobs)
-        submitting = before.per_job(snapshot(scene.redis, jobs))
+        submitting, queued = before.per_job(snapshot(scene.redis, jobs)), used_memory(scene.redis)
         with scene.worker(pool) as worker:
             worker.wait_for(scene.stamps, jobs // 20)
             warm = snapshot(scene.redis, scene.stamps.count(), worker.process.pid)
@@ -35,15 +38,31 @@ def drain(side: str, pool: str, jobs: int) -> Figures:
         return {
             f"{pool} rate": scene.stamps.rate(),
             f"{pool} worker CPU": costs["worker_cpu"],
-            f"{pool} Redis CPU": costs["redis_cpu"],
+            f"{pool} Redis CPU": costs["redis_cpu"] + submitting["redis_cpu"],
             f"{pool} commands": costs["commands"],
             "submit rate": 1 / client["wall"],
             "submit CPU": 1e6 * client["cpu"],
             "submit Redis CPU": submitting["redis_cpu"],
             "submit commands": submitting["commands"],
+            "queued": (queued - empty) / jobs,
             "memory": (used_memory(scene.redis) - empty) / jobs,
             "keys": key_bytes(scene.redis) / jobs,
         }
+
+
+def work(side: str, pool: str, jobs: int) -> Figures:
+    """The same with jobs that keep a processor busy for 10 ms."""
+    with stage(side) as scene:
+        scene.client("submit", jobs, "work")
+        with scene.worker(pool) as worker:
+            worker.wait_for(scene.stamps, jobs)
+        return {f"{pool} work": scene.stamps.rate()}
+
+
+def bulk(side: str) -> Figures:
+    """Submit thousands at once: by `submit_many`, or by a loop of ``delay()``."""
+    with stage(side) as scene:
+        return {"bulk rate": 1 / scene.client("bulk", MANY)["wall"]}
 
 
 def latency(side: str, jobs: int) -> Figures:
@@ -73,14 +92,35 @@ def _between_marks(next_command: Callable[[], dict[str, str]]) -> list[bool]:
     return [entry["client_type"] == "lua" for entry in entries]
 
 
+def ended(side: str, jobs: int) -> Figures:
+    """Bytes of an ended job of five transitions, or of Celery's key for a result."""
+    found = size(jobs)
+    return {"ended": found["bytes an ended job" if side == "jobkit" else "Celery's result key"]}
+
+
 def few(jobs: int) -> int:
     """Jobs for measurements that wait for each one."""
     return max(100, jobs // 10)
 
 
-MEASUREMENTS = {
-    "prefork": lambda side, jobs: drain(side, "prefork", jobs),
-    "solo": lambda side, jobs: drain(side, "solo", jobs),
-    "latency": lambda side, jobs: latency(side, few(jobs)),
-    "commands": lambda side, jobs: commands(side, few(jobs)),
+@dataclass(frozen=True)
+class Measurement:
+    """What is done, given a side and a number of jobs, and the sides it is done on."""
+
+    run: Callable[[str, int], Figures]
+    sides: tuple[str, ...] = ("celery", "jobkit")
+
+
+ALL = ("celery", "bare", "jobkit")
+MEASUREMENTS: Mapping[str, Measurement] = {
+    "prefork": Measurement(lambda side, jobs: drain(side, "prefork", jobs), ALL),
+    "threads": Measurement(lambda side, jobs: drain(side, "threads", jobs), ALL),
+    "solo": Measurement(lambda side, jobs: drain(side, "solo", jobs), ALL),
+    "prefork-work": Measurement(lambda side, jobs: work(side, "prefork", few(jobs)), ALL),
+    "threads-work": Measurement(lambda side, jobs: work(side, "threads", few(jobs)), ALL),
+    "solo-work": Measurement(lambda side, jobs: work(side, "solo", few(jobs)), ALL),
+    "bulk": Measurement(lambda side, _: bulk(side)),
+    "latency": Measurement(lambda side, jobs: latency(side, few(jobs))),
+    "commands": Measurement(lambda side, jobs: commands(side, few(jobs))),
+    "sizes": Measurement(lambda side, jobs: ended(side, few(jobs))),
 }

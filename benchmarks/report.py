@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from benchmarks.rows import ROWS, Row
+
 ROUNDS_FOR_A_VERDICT = 5  # by chance alone all five fall on one side once in sixteen times
 
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: how it is called, its unit, and whether more of it is better."""
-
-    figure: str
-    title: str
-    unit: str
-    more_is_better: bool = False
-
-
-ROWS = (
-    Row("prefork rate", "prefork -c 2: throughput", "jobs/s", more_is_better=True),
-    Row("prefork worker CPU", "prefork -c 2: worker CPU", "µs/job"),
-    Row("prefork Redis CPU", "prefork -c 2: Redis CPU", "µs/job"),
-    Row("prefork commands", "prefork -c 2: Redis commands", "per job"),
-    Row("solo rate", "solo: throughput", "jobs/s", more_is_better=True),
-    Row("solo worker CPU", "solo: worker CPU", "µs/job"),
-    Row("solo Redis CPU", "solo: Redis CPU", "µs/job"),
-    Row("solo commands", "solo: Redis commands", "per job"),
-    Row("submit rate", "delay(): throughput", "jobs/s", more_is_better=True),
-    Row("submit CPU", "delay(): client CPU", "µs/job"),
-    Row("submit Redis CPU", "delay(): Redis CPU", "µs/job"),
-    Row("submit commands", "delay(): Redis commands", "per job"),
-    Row("latency p50", "delay() to get(): p50", "ms"),
-    Row("latency p99", "delay() to get(): p99", "ms"),
-    Row("commands sent", "delay() to get(): commands sent", "per job"),
-    Row("commands in scripts", "delay() to get(): commands in scripts", "per job"),
-    Row("memory", "memory kept after the end", "B/job"),
-    Row("keys", "of it keys and values", "B/job"),
-)
+#: The values of a figure on a side, one a round.
+Values = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -54,26 +27,40 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """What the side in question is to another one: the median of the ratios of each round, and their range."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Compared:
-    """A figure of both sides; `ratio` is the median of the ratios of each round, second side to first."""
+    """A figure of all sides that have it; `ratios` of the last side to each of the others."""
 
     row: Row
-    first: Side
-    second: Side
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
+    sides: dict[str, Side]
+    ratios: dict[str, Ratio]
 
 
-def compare(first: dict[str, list[float]], second: dict[str, list[float]]) -> list[Compared]:
-    """Every figure both sides have, in the order of `ROWS`."""
-    return [_compared(row, first[row.figure], second[row.figure]) for row in ROWS if row.figure in first]
+def compare(figures: Mapping[str, Values], names: Sequence[str], rows: Sequence[Row] = ROWS) -> list[Compared]:
+    """Every figure that is there, by figure and side, in the order of `rows`; the last of `names` is in question."""
+    return [compared(row, figures[row.figure], names) for row in rows if row.figure in figures]
 
 
-def _compared(row: Row, first: Sequence[float], second: Sequence[float]) -> Compared:
-    ratios = [b / a for a, b in zip(first, second, strict=True) if a]
-    middle = statistics.median(ratios) if ratios else None
-    return Compared(row, _side(first), _side(second), middle, min(ratios, default=None), max(ratios, default=None))
+def compared(row: Row, values: Values, names: Sequence[str]) -> Compared:
+    """One figure."""
+    sides = {name: _side(values[name]) for name in names if name in values}
+    last = values.get(names[-1], ())
+    found = {name: ratio(values[name], last) for name in names[:-1] if name in values}
+    return Compared(row, sides, {name: each for name, each in found.items() if each})
+
+
+def ratio(first: Sequence[float], second: Sequence[float]) -> Ratio | None:
+    """The second side to the first, round by round."""
+    found = [b / a for a, b in zip(first, second, strict=True) if a > 0]
+    return Ratio(statistics.median(found), min(found), max(found)) if found else None
 
 
 def _side(values: Sequence[float]) -> Side:
@@ -81,46 +68,69 @@ def _side(values: Sequence[float]) -> Side:
     return Side(tuple(values), median, (max(values) - min(values)) / median if median else 0.0)
 
 
-def table(compared: Sequence[Compared], names: tuple[str, str]) -> str:
-    """The table, aligned: a title and a unit, then for each side median and spread, then the ratio and its range."""
-    lines: list[tuple[str, ...]] = [("", "", names[0], "spread", names[1], "spread", "ratio", "of rounds", "")]
-    lines += [_line(item) for item in compared]
+def table(compared: Sequence[Compared], names: Sequence[str]) -> str:
+    """The table, aligned: a title and a unit, for each side median and spread, the ratios, and what they are to be."""
+    head = ["", "", *(text for name in names for text in (name, "spread")), "ratio", "of rounds", "", "goal"]
+    others = names[1:-1]
+    head += [text for name in others for text in (f"to {name}", "goal")]
+    lines = [tuple(head), *(_line(item, names, others) for item in compared)]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the first two columns to the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_aligned(line, widths) for line in lines)
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (
-        cell.ljust(width) if index < 2 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
     )
-    return "  ".join(cells).rstrip()
 
 
-def _line(item: Compared) -> tuple[str, ...]:
-    sides = (text for side in (item.first, item.second) for text in (_number(side.median), f"±{side.spread / 2:.0%}"))
-    return (item.row.title, item.row.unit, *sides, _ratio(item.ratio), _range(item), _verdict(item))
+def _line(item: Compared, names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    cells = [item.row.title, item.row.unit]
+    for name in names:
+        side = item.sides.get(name)
+        cells += (number(side.median), f"±{side.spread / 2:.0%}") if side else ("", "")
+    first = item.ratios.get(names[0])
+    cells += (f"{first.median:.2f}", span(first), _verdict(item, first)) if first else ("", "", "")
+    cells.append(judged(item, names[0]) or judged(item, ""))
+    for name in others:
+        found = item.ratios.get(name)
+        cells += (f"{found.median:.2f}" if found else "", judged(item, name))
+    return tuple(cells)
 
 
-def _number(value: float) -> str:
+def span(found: Ratio) -> str:
+    """The range of a ratio."""
+    return f"{found.low:.2f} to {found.high:.2f}"
+
+
+def number(value: float) -> str:
+    """A figure with three digits that count, or all there are before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _ratio(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def judged(item: Compared, to: str) -> str:
+    """What the ratio to that side, or with "" the figure itself, is to be, and whether it is."""
+    goal = item.row.goals.get(to)
+    last = list(item.sides.values())[-1].median if item.sides else None
+    found = last if to == "" else item.ratios[to].median if to in item.ratios else None
+    if goal is None or found is None:
+        return ""
+    sign, met = (">=", found >= goal) if item.row.more_is_better else ("<=", found <= goal)
+    return f"{sign} {goal:,g} {'met' if met else 'MISSED'}"
 
 
-def _range(item: Compared) -> str:
-    return f"{_ratio(item.ratio_low)} to {_ratio(item.ratio_high)}" if item.ratio is not None else ""
-
-
-def _verdict(item: Compared) -> str:
+def _verdict(item: Compared, found: Ratio) -> str:
     """Better or worse, said only where every one of at least five rounds says so, by a hundredth or more."""
-    if item.ratio_low is None or item.ratio_high is None or len(item.first.values) < ROUNDS_FOR_A_VERDICT:
+    if min(len(side.values) for side in item.sides.values()) < ROUNDS_FOR_A_VERDICT:
         return ""
-    if item.ratio_low < 1.005 and item.ratio_high > 0.995:
+    if found.low < 1.005 and found.high > 0.995:
         return ""
-    return "better" if (item.ratio_low > 1.0) == item.row.more_is_better else "worse"
+    return "better" if (found.low > 1.0) == item.row.more_is_better else "worse"
 
 
 def document(compared: Sequence[Compared], about: dict[str, Any]) -> dict[str, Any]:

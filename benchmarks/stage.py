@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from benchmarks.counters import Stamps
 from jobkit.embedded import EmbeddedRedis
 
 ROOT = Path(__file__).parent.parent
-POOLS = {"prefork": ("-P", "prefork", "-c", "2"), "solo": ("-P", "solo")}
+POOLS = {"prefork": ("-P", "prefork", "-c", "2"), "threads": ("-P", "threads", "-c", "8"), "solo": ("-P", "solo")}
 DEADLINE = 300.0  #: seconds a client may take
 PATIENCE = 30.0  #: seconds a worker may take to start, to run the next job, or to stop
 
@@ -40,24 +40,33 @@ class Stage:
     folder: Path
     env: dict[str, str]
 
-    def client(self, verb: str, jobs: int) -> dict[str, Any]:
+    def client(self, verb: str, jobs: int, task: str = "noop") -> dict[str, Any]:
         """Run `benchmarks.client` in a process of its own and return what it printed."""
-        command = (sys.executable, "-m", "benchmarks.client", verb, str(jobs))
+        return self.run(sys.executable, "-m", "benchmarks.client", verb, task, str(jobs))
+
+    def run(self, *command: str) -> dict[str, Any]:
+        """Run a client to its end and return the JSON it printed; raises `BenchmarkFailed`."""
+        name = " ".join(command[1:])
         try:
             done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=DEADLINE)
         except subprocess.TimeoutExpired as error:
-            raise BenchmarkFailed(f"the client was not done with {verb} in {DEADLINE:.0f} s") from error
+            raise BenchmarkFailed(f"the client was not done in {DEADLINE:.0f} s: {name}") from error
         if done.returncode:
-            raise BenchmarkFailed(f"the client failed at {verb}:\n{done.stderr[-2000:]}")
+            raise BenchmarkFailed(f"the client failed: {name}\n{done.stderr[-2000:]}")
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def worker(self, pool: str) -> AbstractContextManager[Worker]:
+        """A Celery worker with the given pool (a name in `POOLS`)."""
+        return self.start(
+            sys.executable, "-m", "celery", "-A", "benchmarks.apps", "worker", "-l", "WARNING", *POOLS[pool]
+        )
+
     @contextmanager
-    def worker(self, pool: str) -> Iterator[Worker]:
-        """A worker with the given pool (a name in `POOLS`), stopped at the end as by SIGTERM."""
-        command = (sys.executable, "-m", "celery", "-A", "benchmarks.apps", "worker", "-l", "WARNING", *POOLS[pool])
+    def start(self, *command: str) -> Iterator[Worker]:
+        """A worker, stopped at the end as by SIGTERM."""
         log = self.folder / "worker.log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.env, stdout=output, stderr=output, start_new_session=True
             )
@@ -105,12 +114,12 @@ def flavour() -> str:
 
 @contextmanager
 def stage(side: str) -> Iterator[Stage]:
-    """Everything one measurement of `side` (celery or jobkit) needs; nothing is left of it afterwards."""
+    """Everything one measurement of `side` (the first word says which) needs; nothing is left of it afterwards."""
     with tempfile.TemporaryDirectory(prefix="jobkit-bench-") as name, EmbeddedRedis() as server:
         stamps = Path(name, "stamps")
         # CELERY_BROKER_URL wins over what an application says: nobody's own broker is to be measured.
         env = {name: value for name, value in os.environ.items() if not name.startswith("CELERY_")}
-        env |= {"BENCH_SIDE": side, "BENCH_REDIS": server.url, "BENCH_STAMPS": str(stamps)}
+        env |= {"BENCH_SIDE": side.split()[0], "BENCH_REDIS": server.url, "BENCH_STAMPS": str(stamps)}
         with Redis.from_url(server.url, decode_responses=True) as redis:
             with suppress(ResponseError):  # Redis 7 keeps a histogram per command, which is not the jobs' memory
                 redis.config_set("latency-tracking", "no")

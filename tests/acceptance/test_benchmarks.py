@@ -13,16 +13,18 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.slow
-def test_one_short_round_with_both_sides(tmp_path: Path) -> None:
+def test_one_short_round_with_all_sides(tmp_path: Path) -> None:
     options = ["--jobs=100", "--rounds=1", f"--json={tmp_path / 'result.json'}", "--only", "solo", "commands"]
     done = subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "solo: throughput" in done.stdout
     figures = json.loads((tmp_path / "result.json").read_text())["figures"]
-    assert len(figures) == 12
-    assert 17 < figures["commands sent"]["first"]["median"] < 19
-    assert figures["commands in scripts"]["first"]["median"] == 0 < figures["commands in scripts"]["second"]["median"]
-    assert all(figure["second"]["median"] > 0 for figure in figures.values())
+    assert len(figures) == 13
+    sent, inside = figures["commands sent"]["sides"], figures["commands in scripts"]["sides"]
+    assert 17 < sent["celery"]["median"] < 19
+    assert inside["celery"]["median"] == 0 < inside["jobkit"]["median"]
+    assert set(figures["solo rate"]["ratios"]) == {"celery", "bare"}
+    assert all(figure["sides"]["jobkit"]["median"] > 0 for figure in figures.values())
 
 
 def test_too_few_jobs_are_refused() -> None:

@@ -7,7 +7,10 @@ import struct
 from pathlib import Path
 
 from benchmarks.counters import Snapshot, Stamps
-from benchmarks.report import compare, document, table
+from benchmarks.report import Ratio, compare, compared, document, judged, table
+from benchmarks.rows import Row
+
+SIDES = ("celery", "jobkit")
 
 
 def test_a_rate_leaves_the_warm_up_out(tmp_path: Path) -> None:
@@ -36,24 +39,43 @@ def test_ratios_are_those_of_each_round_and_a_verdict_needs_all_of_five() -> Non
         "memory": [20.0] * 5,
         "solo rate": [2.0, 0.5] * 2 + [1.0],
     }
-    rate, solo, memory = compare(celery, jobkit)
-    assert (rate.first.median, rate.first.spread, rate.second.median) == (100.0, 1.0, 110.0)
-    assert (rate.ratio, rate.ratio_low, rate.ratio_high) == (1.1, 1.05, 1.2)
+    rate, solo, memory = compare(two(celery, jobkit), SIDES)
+    assert (rate.sides["celery"].median, rate.sides["celery"].spread, rate.sides["jobkit"].median) == (
+        100.0,
+        1.0,
+        110.0,
+    )
+    assert rate.ratios == {"celery": Ratio(1.1, 1.05, 1.2)}
 
-    head, *lines = table([rate, solo, memory], ("celery", "jobkit")).splitlines()
-    assert head.split() == ["celery", "spread", "jobkit", "spread", "ratio", "of", "rounds"]
-    assert lines[0].split()[-5:] == ["1.10", "1.05", "to", "1.20", "better"]
-    assert lines[1].split()[-4:] == ["1.00", "0.50", "to", "2.00"]
+    head, *lines = table([rate, solo, memory], SIDES).splitlines()
+    assert head.split() == ["celery", "spread", "jobkit", "spread", "ratio", "of", "rounds", "goal"]
+    assert lines[0].split()[-8:] == ["1.10", "1.05", "to", "1.20", "better", ">=", "2", "MISSED"]
+    assert lines[1].split()[-7:] == ["1.00", "0.50", "to", "2.00", ">=", "2.5", "MISSED"]
     assert lines[2].split()[-5:] == ["2.00", "2.00", "to", "2.00", "worse"]
 
-    two_rounds = compare({"memory": [10.0, 10.0]}, {"memory": [20.0, 20.0]})
-    assert table(two_rounds, ("celery", "jobkit")).endswith("2.00 to 2.00")
+    two_rounds = compare(two({"memory": [10.0, 10.0]}, {"memory": [20.0, 20.0]}), SIDES)
+    assert table(two_rounds, SIDES).endswith("2.00 to 2.00")
+
+
+def test_goals_are_ratios_to_a_side_or_figures() -> None:
+    row = Row("speed", "speed", "jobs/s", True, {"celery": 2.0, "bare": 1.3})
+    values = {"celery": [100.0], "bare": [200.0], "jobkit": [210.0]}
+    item = compared(row, values, ("celery", "bare", "jobkit"))
+    assert (judged(item, "celery"), judged(item, "bare"), judged(item, "")) == (">= 2 met", ">= 1.3 MISSED", "")
+    size = compared(Row("size", "size", "B", goals={"": 1_500}), {"celery": [1.0], "jobkit": [1_500.0]}, SIDES)
+    assert judged(size, "") == "<= 1,500 met"
+    alone = compared(row, {"celery": [100.0], "jobkit": [210.0]}, ("celery", "bare", "jobkit"))
+    assert (judged(alone, "celery"), judged(alone, "bare")) == (">= 2 met", "")
 
 
 def test_nothing_on_the_first_side_has_no_ratio_and_the_document_is_json() -> None:
-    compared = compare({"commands in scripts": [0.0]}, {"commands in scripts": [31.0]})
-    assert compared[0].ratio is None
+    compared = compare(two({"commands in scripts": [0.0]}, {"commands in scripts": [31.0]}), SIDES)
+    assert compared[0].ratios == {}
     written = json.loads(json.dumps(document(compared, {"jobs": 100})))
     figure = written["figures"]["commands in scripts"]
-    assert (figure["row"]["unit"], figure["second"]["values"], figure["ratio"]) == ("per job", [31.0], None)
+    assert (figure["row"]["unit"], figure["sides"]["jobkit"]["values"], figure["ratios"]) == ("per job", [31.0], {})
     assert written["environment"]["celery"]
+
+
+def two(celery: dict[str, list[float]], jobkit: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
+    return {figure: {"celery": celery[figure], "jobkit": jobkit[figure]} for figure in celery}
