@@ -83,6 +83,11 @@ class Definition:
         """Whether its schedules fire."""
         return self.enabled is Enabled.ENABLED and not (self.status and self.status.paused)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether its schedule is of a class of the application's own, see `Schedule.is_asked`."""
+        return any(one.is_asked for one in self.schedules)
+
     def next_fire_times(self, after: datetime, count: int = 10) -> list[datetime]:
         """Its next slots after a moment, whether it is enabled or not."""
         return next_slots(self.schedules, after, count)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery import beat as celery_beat
+from celery.schedules import BaseSchedule
 from kombu.exceptions import OperationalError
 
 from jobkit.definitions import Definition, Misfire, Overlap
 from jobkit.errors import DefinitionConflict, InvalidOption, StoreError
 from jobkit.ext import sending
 from jobkit.schedules import schedule
+from jobkit.schedules.own import Own
 from jobkit.services.beating import Beat
 from jobkit.store import Plan, Verdict, recipes
 
@@ -31,6 +34,8 @@ log = logging.getLogger("jobkit")
 
 #: Seconds between two looks at what is due, at most: a new definition is seen that soon.
 LOOK = 1.0
+#: Seconds after which a schedule of a class of the application's own is asked again, at most: as Celery's beat does.
+ASKED = 300.0
 _STRANGE = re.compile(r"[^A-Za-z0-9_.:-]")
 
 
@@ -68,6 +73,16 @@ class Scheduler(celery_beat.Scheduler):
         return f"    . definitions -> {self.app.jobkit.store.url} {self.app.jobkit.settings.namespace}"
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """Redis's time, which all beats share: for schedules without a clock of their own."""
+
+    at: datetime
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
 class BeatOf:
     """The beat of an app: in a process of its own, or in a worker."""
 
@@ -80,12 +95,22 @@ class BeatOf:
         if not self._ready:
             self._jobs.prepare()
             self._entries = entries(self._jobs)
-            self._beat = Beat(self._jobs.store, self._send, f"beat {self._jobs._by}", self._knows)
+            self._beat = Beat(self._jobs.store, self._send, f"beat {self._jobs._by}", self._knows, self._ask)
             self._ready = True
         return self._beat.run_once()
 
     def _knows(self, one: Definition) -> bool:
-        return not one.id.startswith("beat:") or one.id in self._entries
+        return one.id in self._entries or not (one.is_asked or one.id.startswith("beat:"))
+
+    def _ask(self, one: Definition, since: datetime, at: datetime) -> tuple[bool, float]:
+        """Ask as Celery's beat does: with the last run, and again after what it says, or five minutes."""
+        entry, zone = self._entries[one.id], self._jobs.app.timezone
+        clock = getattr(entry.schedule, "nowfun", entry)
+        if clock is None or isinstance(clock, _Clock):
+            entry.schedule.nowfun = _Clock(at.astimezone(zone))
+        entry.last_run_at = since.astimezone(zone)
+        due, seconds = entry.is_due()
+        return bool(due), min(float(seconds), ASKED)
 
     def _send(self, one: Definition, job_id: str, record: Callable[[Plan], Verdict]) -> Verdict | None:
         entry = self._entries.get(one.id)
@@ -102,7 +127,7 @@ class BeatOf:
 def entries(jobs: JobKit) -> dict[str, celery_beat.ScheduleEntry]:
     """Make definitions of the app's `beat_schedule`; those of entries that are there no more are deleted.
 
-    Returns: the entries by the id of their definition.  Raises: `InvalidOption` for a schedule of a kind of its own.
+    Returns: the entries by the id of their definition.  Raises: `InvalidOption` for a schedule that cannot be.
     """
     found, app = {}, jobs.app
     prefix = f"beat:{_STRANGE.sub('_', app.main or '')}:"
@@ -120,8 +145,9 @@ def entries(jobs: JobKit) -> dict[str, celery_beat.ScheduleEntry]:
 
 
 def _definition(name: str, title: str, entry: Any, zone: str) -> Definition:
+    own = type(entry.schedule).__module__ != BaseSchedule.__module__
     try:
-        when = schedule(entry.schedule, timezone=zone)
+        when = schedule(Own.of(entry.schedule) if own else entry.schedule, timezone=zone)
     except InvalidOption as exc:
         raise InvalidOption(option=f"beat_schedule[{title!r}]", value=entry.schedule, allowed=exc.allowed) from exc
     return Definition(

@@ -14,11 +14,11 @@ from jobkit.definitions import Answer, Definition, Queued
 from jobkit.errors import DefinitionUnknown, InvalidOption, nearest
 from jobkit.ext import sending
 from jobkit.ext.ids import uuid7
-from jobkit.ext.stored import Stored
+from jobkit.ext.stored import Stored, changed
 from jobkit.model import Execution
 from jobkit.services.archive import Archive
 from jobkit.states import Outcome
-from jobkit.store import Verdict, definitions, history, recipes
+from jobkit.store import Verdict, definitions, history
 from jobkit.store.recipes import ms
 from jobkit.store.values import operation
 
@@ -91,12 +91,22 @@ class Definitions(Stored):
         """Define and queue in one call [TFS]; the definition goes after `keep_days`, its history stays."""
         given = str(fields.pop("id", ""))
         made = self._made(given or uuid7(), task, fields.pop("schedule", None), fields)
-        if given and recipes.read(self._jobs.store, [given])[0]:
-            raise self._conflict((given, 1), [made])
-        # The job first: if this process dies before the definition is stored, it runs with the data it was given.
-        answer = self._queue(made.id, 0.0, reason, one=made)
-        self._write([(made, None)], expires=keep_days * 86_400)
-        return answer
+        op, by, change = operation(), self._jobs._by, changed(made, None, self._now())
+        answers: list[tuple[Verdict, str]] = []
+
+        def record(plan: Any) -> Verdict:
+            keep = keep_days * 86_400
+            answers.append(definitions.once(self._jobs.store, change, plan, by, reason, op, keep))
+            return answers[-1][0]
+
+        sending.send(self._jobs, made, made.job_id, record)
+        if not answers:  # of an app whose tasks are eager it has run by now
+            self._write([(made, None)], expires=keep_days * 86_400)
+            return Answer(Queued.QUEUED, made.job_id)
+        verdict, why = answers[0]
+        if verdict.code == "conflict":
+            raise self._conflict((made.id, verdict.run), [made])
+        return self._answer(verdict, made.job_id, why)
 
     def backfill(self, definition_id: str, start: datetime, end: datetime) -> list[str]:
         """Run it for each of its slots from `start` to before `end`, one after the other (beside each other where runs
@@ -122,17 +132,12 @@ class Definitions(Stored):
         ready = verdict.code == "ok" and verdict.state == "QUEUED"
         return verdict._replace(publish=((job, verdict.run, plan.message),) if ready else ())
 
-    def _queue(
-        self, name: str, within: float, reason: str, *, high: bool = False, one: Definition | None = None
-    ) -> Answer:
+    def _queue(self, name: str, within: float, reason: str, *, high: bool = False) -> Answer:
         op, by, store = operation(), self._jobs._by, self._jobs.store
-        always = one is not None
-        ask = partial(
-            definitions.queue, store, name, f"@{name}", by=by, reason=reason, op=op, within=within, always=always
-        )
+        ask = partial(definitions.queue, store, name, f"@{name}", by=by, reason=reason, op=op, within=within)
         verdict, why = ask(None)
         if verdict.code == "wanted":
-            one = one or self.get(name)
+            one = self.get(name)
             answers: list[tuple[Verdict, str]] = []
 
             def record(plan: Any) -> Verdict:
@@ -145,7 +150,10 @@ class Definitions(Stored):
             self._jobs.publish(verdict)
         if verdict.code == "missing":
             raise DefinitionUnknown(definition_id=name, namespace=store.keys.namespace)
-        return Answer(Queued("joined" if verdict.code == "again" else verdict.code), f"@{name}", why)
+        return self._answer(verdict, f"@{name}", why)
+
+    def _answer(self, verdict: Verdict, job: str, why: str) -> Answer:
+        return Answer(Queued("joined" if verdict.code == "again" else verdict.code), job, why)
 
 
 def _outcome(result: Outcome | str) -> Outcome:

@@ -146,7 +146,7 @@ class Stored:
     ) -> list[Definition]:  # fmt: skip
         at, op = self._now(), operation()
         changes = [
-            replace(_change(new, old, at), declared=declared, more=_level(new, old) | (more or {}))
+            replace(changed(new, old, at), declared=declared, more=_level(new, old) | (more or {}))
             for new, old in pairs
         ]
         answer = definitions.define(self._jobs.store, changes, self._jobs._by, op, expires)
@@ -178,13 +178,15 @@ def _level(new: Definition, old: Definition | None) -> dict[str, str]:
     return {"log_until": ""} if old and old.log_level != new.log_level else {}
 
 
-def _change(new: Definition, old: Definition | None, at: datetime) -> Change:
+def changed(new: Definition, old: Definition | None, at: datetime) -> Change:
     """What is written besides the fields: when the next slot and the backup come."""
     same = old and old.schedules == new.schedules and old.is_scheduled == new.is_scheduled
     slot: int | str | None = "keep"
     fire: int | str | None = "keep"
     if not same:
-        found = next_slot(new.id, new.schedules, at) if new.is_scheduled else None
+        found = None
+        if new.is_scheduled:
+            found = (at, at) if new.is_asked else next_slot(new.id, new.schedules, at)
         slot, fire = (ms(found[0]), ms(found[1])) if found else (None, None)
     backup: int | str | None = round(new.backup_every * 1000) if new.backup_every and new.is_scheduled else None
     if old and old.backup_every == new.backup_every and old.is_scheduled == new.is_scheduled:

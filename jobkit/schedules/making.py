@@ -10,11 +10,12 @@ from celery import schedules as celery_schedules
 
 from jobkit.errors import InvalidOption
 from jobkit.schedules.calendars import checked
+from jobkit.schedules.own import Own
 from jobkit.schedules.recurrence import Recurrence
 from jobkit.schedules.rules import Crontab, Every, Rule, Sun, Times
 from jobkit.schedules.schedule import Schedule
 
-_KINDS = {"crontab": Crontab, "every": Every, "rrule": Recurrence, "times": Times, "solar": Sun}
+_KINDS = {"crontab": Crontab, "every": Every, "rrule": Recurrence, "times": Times, "solar": Sun, "own": Own}
 
 
 def schedule(
@@ -58,7 +59,7 @@ def _from_json(given: dict[str, Any], timezone: str) -> Schedule:
 
 
 def _rule(rule: Any) -> Rule:
-    if isinstance(rule, Crontab | Every | Recurrence | Times | Sun):
+    if isinstance(rule, Crontab | Every | Recurrence | Times | Sun | Own):
         return rule
     if isinstance(rule, str):
         return Recurrence(rule) if "FREQ=" in rule.upper() else Crontab(rule)

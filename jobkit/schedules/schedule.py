@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from jobkit.errors import InvalidOption
 from jobkit.schedules.calendars import checked, excludes
+from jobkit.schedules.own import Own
 from jobkit.schedules.rules import Rule, whole
 
 #: Excluded days in a row after which a schedule is taken to fire no more.
@@ -43,6 +44,11 @@ class Schedule:
         if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float) or not self.jitter >= 0:
             raise InvalidOption(option="jitter", value=self.jitter, allowed="must be seconds, 0 or more")
         object.__setattr__(self, "exclude", checked(self.exclude))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it has no moments that are known ahead: a beat asks it when the next one is."""
+        return isinstance(self.rule, Own)
 
     def slots(self, after: datetime) -> Iterator[datetime]:
         """Its slots after a moment, ascending."""

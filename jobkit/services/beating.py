@@ -24,21 +24,36 @@ log = logging.getLogger("jobkit")
 #: Definitions one round looks at, and missed slots it counts at most.
 BATCH, COUNTED = 100, 1000
 
+#: Seconds until what cannot be asked is asked again.
+AGAIN = 5.0
+
 #: Have a run's message made, and what is recorded with it published.
 Send = Callable[[Definition, str, Callable[[Plan], Verdict]], "Verdict | None"]
+#: Ask a schedule of the application's own: is it due, and how many seconds until it is to be asked again?
+Ask = Callable[[Definition, datetime, datetime], "tuple[bool, float]"]
+
+
+def _ask_nobody(one: Definition, since: datetime, at: datetime) -> tuple[bool, float]:
+    return False, AGAIN
 
 
 class Beat:
     """One of any number.
 
     Parameters: `send`, which makes the message of a run, hands its plan over, and publishes what comes back; `by`, who
-    the history says it was; `knows`, whether this process can make the runs of a definition: others are left to others.
+    the history says it was; `knows`, whether this process can make the runs of a definition: others are left to others;
+    `ask`, which asks a schedule of the application's own: what it is of, since when nothing has fired, what time it is.
     """
 
     def __init__(
-        self, store: JobStore, send: Send, by: str, knows: Callable[[Definition], bool] = lambda one: True
+        self,
+        store: JobStore,
+        send: Send,
+        by: str,
+        knows: Callable[[Definition], bool] = lambda one: True,
+        ask: Ask = _ask_nobody,
     ) -> None:
-        self._store, self._send, self._by, self._knows = store, send, by, knows
+        self._store, self._send, self._by, self._knows, self._ask = store, send, by, knows, ask
         self._unreadable: set[str] = set()
 
     def run_once(self) -> float | None:
@@ -69,7 +84,12 @@ class Beat:
         if due.kind == "backup":
             self._insure(due)
         elif due.slot is not None:
-            self._take(one, decided(one, due.slot, due.at, at))
+            self._take(one, self._asked(due, at) if one.is_asked else decided(one, due.slot, due.at, at))
+
+    def _asked(self, due: Due, at: datetime) -> Step:
+        fires, seconds = self._ask(due.definition, _moment(due.since), at)
+        after = ms(at) + max(1, round(1000 * seconds))
+        return Step(due.slot or 0, after, after, "fire" if fires else "pass", due.definition.overlap.value.lower())
 
     def _take(self, one: Definition, step: Step) -> None:
         job = f"{one.job_id}~{step.slot}" if one.overlap is Overlap.ALLOW else one.job_id
@@ -95,7 +115,10 @@ class Beat:
 
     def _pass_over(self, due: Due, at: datetime) -> None:
         if due.kind == "slot" and due.slot is not None:
-            step = Step(due.slot, *_next(due.definition, max(at, _moment(due.slot))), act="pass", missed=1)
+            after = max(at, _moment(due.slot))
+            again = ms(after) + round(1000 * AGAIN)
+            following = (again, again) if due.definition.is_asked else _next(due.definition, after)
+            step = Step(due.slot, *following, act="pass", missed=1)
             definitions.tick(self._store, due.definition, due.definition.job_id, step, None, self._by)
 
 

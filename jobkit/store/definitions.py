@@ -41,26 +41,35 @@ class Defined(NamedTuple):
 
 
 class Due(NamedTuple):
-    """An entry of `ticks` whose time has come: what it is of (slot or backup), and when it was due, in ms."""
+    """An entry of `ticks` whose time has come: what it is of (slot or backup), and when it was due, in ms; and since
+    when nothing has fired, in ms."""
 
     kind: str
     at: int
     definition: Definition
     slot: int | None
+    since: int = 0
 
 
 def define(store: JobStore, changes: Sequence[Change], by: str, op: str, expires: float | None = None) -> Defined:
     """Write definitions, all or none, each only if it still has its version; `expires` in seconds deletes them then."""
     args: list[Any] = [op, clean(by), "" if expires is None else round(expires * 1000)]
     for one in changes:
-        fields = recipes.to_fields(one.definition) | dict(one.more or {})
-        flat = [part for item in fields.items() for part in item]
-        times = ["" if part is None else part for part in (one.slot, one.fire, one.backup)]
-        args += [one.definition.id, one.definition.version, *times, one.declared, len(flat), *flat]
+        flat = _flat(one)
+        args += [one.definition.id, one.definition.version, *_times(one), one.declared, len(flat), *flat]
     code, *rest = [part.decode() if isinstance(part, bytes) else part for part in store.run("define", *args)]
     if code == "conflict":
         return Defined(code, conflicts=tuple(zip(rest[::2], map(int, rest[1::2]), strict=True)))
     return Defined(code, tuple(map(int, rest)))
+
+
+def _flat(change: Change) -> list[str]:
+    fields = recipes.to_fields(change.definition) | dict(change.more or {})
+    return [part for item in fields.items() for part in item]
+
+
+def _times(change: Change) -> list[int | str]:
+    return ["" if part is None else part for part in (change.slot, change.fire, change.backup)]
 
 
 def undefine(store: JobStore, *pairs: tuple[str, int | None]) -> list[str]:
@@ -77,18 +86,29 @@ def _fields(plan: Plan | None, source: str) -> list[str | int]:
 
 
 def queue(
-    store: JobStore, definition: str, job: str, plan: Plan | None, by: str, reason: str, op: str, within: float = 0.0,
-    *, always: bool = False,
+    store: JobStore, definition: str, job: str, plan: Plan | None, by: str, reason: str, op: str, within: float = 0.0
 ) -> tuple[Verdict, str]:  # fmt: skip
     """Have it run once more, within so many seconds.
 
-    Parameters: `plan` with the message of a run, None to ask whether one is needed (`wanted`); `always`, even if it is
-    disabled or not there.
+    Parameters: `plan` with the message of a run, None to ask whether one is needed (`wanted`).
     """
     forbidden = Enabled.FULLY_DISABLED.value
     source = f"queued by {by}" + (f": {reason}" if reason else "")
-    head = (definition, job, op, clean(by), clean(reason), round(within * 1000), forbidden, int(always))
+    head = (definition, job, op, clean(by), clean(reason), round(within * 1000), forbidden)
     return verdict(store.run("queue", *head, *TERMS, *_fields(plan, source)))
+
+
+def once(
+    store: JobStore, change: Change, plan: Plan, by: str, reason: str, op: str, keep: float
+) -> tuple[Verdict, str]:
+    """Make a definition that goes after `keep` seconds, and have it run, in one script: both, or neither.
+
+    Returns: as `queue`; `conflict`, with its version as the run, if there is one of that id.
+    """
+    one, fields = change.definition, _flat(change)
+    source = f"queued by {by}" + (f": {reason}" if reason else "")
+    head = (one.id, one.job_id, op, clean(by), clean(reason), round(keep * 1000), *_times(change), len(fields))
+    return verdict(store.run("once", *head, *TERMS, *fields, *_fields(plan, source)))
 
 
 def due(store: JobStore, most: int, complain: Callable[[BadRecord], None]) -> tuple[datetime, float | None, list[Due]]:
@@ -103,11 +123,18 @@ def due(store: JobStore, most: int, complain: Callable[[BadRecord], None]) -> tu
         fields = records.texts(dict(zip(flat[::2], flat[1::2], strict=True)))
         slot = int(fields["slot"]) if fields.get("slot") else None
         try:
-            found.append(Due(kind or "slot", int(float(score)), recipes.from_fields(name, fields), slot))
+            found.append(
+                Due(kind or "slot", int(float(score)), recipes.from_fields(name, fields), slot, _since(fields))
+            )
         except BadRecord as exc:
             complain(exc)
     moment = datetime.fromtimestamp(int(at) / 1000, timezone.utc)
     return moment, int(wait) / 1000 if wait else None, found
+
+
+def _since(fields: Mapping[str, str]) -> int:
+    last = fields.get("fires", "").partition(";")[0]
+    return sum(map(int, last.split(","))) if last else int(fields.get("created") or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,19 @@
 """Beats and workers that are killed and frozen while definitions fire; what came of every slot.
 
-As a program: ``python -m tests.acceptance.beats 120`` for two minutes of it, with the figures.
+As a program, with the figures: ``python -m tests.acceptance.beats 120`` for two minutes of it (480: 11,000 slots), or
+``… 150 --frozen 60 --every 70 --only beats --how freeze`` for beats that sleep for a minute each.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import random
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,84 +21,8 @@ from typing import Any
 from jobkit import schedule
 from jobkit.embedded import EmbeddedRedis
 from jobkit.errors import DefinitionConflict
-from jobkit.testing import WorkerProcess, eventually
-from tests.acceptance.apps import ROOT, imported
-
-APP = "tests.acceptance.beats_app"
-BEAT = ("beat", "-S", "jobkit.ext.beat:Scheduler", "--pidfile=", "--loglevel=INFO")
-WORKER = ("worker", "--pool=threads", "--concurrency=4", "--without-mingle", "--without-gossip", "--loglevel=INFO")
-#: Seconds a frozen process sleeps.
-FROZEN = 4.0
-
-
-class Process:
-    """One beat or worker, that can be killed, replaced and frozen."""
-
-    def __init__(self, stage: Stage, number: int, *words: str) -> None:
-        self.stage, self.words, self.number, self.starts = stage, words, number, 0
-        self.process = self.start()
-
-    def start(self) -> WorkerProcess:
-        """Begin anew."""
-        self.starts += 1
-        name = f"{self.words[0]}-{self.number}-{self.starts}"
-        own = ["--hostname", f"{name}@%h"] if self.words[0] == "worker" else []
-        command = [sys.executable, "-m", "celery", "-A", APP, *self.words, *own]
-        self.process = WorkerProcess(command, self.stage.environment, ROOT, self.stage.folder / f"{name}.log")
-        return self.process
-
-    def kill(self) -> None:
-        """As the system does when memory runs out; another takes its place at once."""
-        self.process.kill()
-        self.start()
-
-    def freeze(self) -> None:
-        """Stop it for a while, as a hypervisor does."""
-        process = self.process
-        os.kill(process.pid, signal.SIGSTOP)
-
-        def thaw() -> None:
-            if process.alive:
-                os.kill(process.pid, signal.SIGCONT)
-
-        threading.Timer(FROZEN, thaw).start()
-
-    def stop(self) -> None:
-        """End it for good."""
-        self.process.clean_up()
-
-
-@dataclass
-class Stage:
-    """A private Redis, and the app in this process."""
-
-    folder: Path
-    environment: dict[str, str]
-    m: Any = None
-    processes: list[Process] = field(default_factory=list)
-
-    def start(self, *words: str) -> Process:
-        """One more beat or worker."""
-        self.processes.append(Process(self, len(self.processes), *words))
-        return self.processes[-1]
-
-    @property
-    def fired(self) -> Counter[str]:
-        """How often the body ran, by job."""
-        return Counter(line.decode().split()[0] for line in self.m.book.lrange("fired", 0, -1))
-
-
-@contextmanager
-def stage(url: str, folder: Path, **environment: str) -> Iterator[Stage]:
-    """The app on this Redis; what it started ends with it."""
-    made = Stage(folder, {"BEATS_REDIS": url, **environment})
-    with imported(APP, made.environment) as made.m:
-        try:
-            yield made
-        finally:
-            for process in made.processes:
-                process.stop()
-            made.m.book.close()
+from jobkit.testing import eventually
+from tests.acceptance.beat_stage import BEAT, WORKER, Stage, stage
 
 
 @dataclass
@@ -127,7 +49,17 @@ class Report:
         )
 
 
-def storm(stage: Stage, seconds: float, definitions: int = 50, seed: int = 1) -> Report:
+@dataclass(frozen=True)
+class Fire:
+    """What is done to beats and workers: what to which of them, every so many seconds; for how long one is frozen."""
+
+    every: float = 3.0
+    how: Sequence[str] = ("kill", "freeze")
+    only: Sequence[str] = ("beats", "workers")
+    frozen: float = 4.0
+
+
+def storm(stage: Stage, seconds: float, definitions: int = 50, seed: int = 1, fire: Fire = Fire()) -> Report:
     """Three beats and two workers under fire, `definitions` of them firing every 1 to 5 seconds; none of it is lost."""
     chance, jobs = random.Random(seed), stage.m.jobs
     beats = [stage.start(*BEAT) for _ in range(3)]
@@ -149,14 +81,16 @@ def storm(stage: Stage, seconds: float, definitions: int = 50, seed: int = 1) ->
     struck: Counter[str] = Counter()
     edits = 0
     while datetime.now(timezone.utc) < end:
-        for group in (beats, workers):
-            victim, how = chance.choice(group), chance.choice(["kill", "freeze"])
-            getattr(victim, how)()
-            struck[f"{victim.words[0]}s hit by {how}"] += 1
-        for _ in range(5):  # a hundred edits a minute
+        for name in fire.only:
+            victim, how = chance.choice({"beats": beats, "workers": workers}[name]), chance.choice(fire.how)
+            victim.kill() if how == "kill" else victim.freeze(fire.frozen)
+            struck[f"{name} hit by {how}"] += 1
+        for _ in range(round(fire.every / 0.6)):  # a hundred edits a minute
             time.sleep(0.6)
             edits += _edit(jobs, f"d{chance.randrange(definitions)}", edits)
-    eventually(lambda: not any(one.status.next_at for one in jobs.definitions.query()), 60, "slots are left over")
+    eventually(
+        lambda: not any(one.status.next_at for one in jobs.definitions.query()), fire.frozen + 60, "slots are left over"
+    )
     eventually(lambda: stage.fired.keys() >= wanted, 90, "not every slot has run")
     return _report(jobs, wanted, stage.fired, struck, edits)
 
@@ -181,13 +115,24 @@ def _report(jobs: Any, wanted: set[str], ran: Counter[str], struck: Counter[str]
     return Report(len(wanted), lost, doubled, ran.keys() - wanted, wanted - ran.keys(), lateness, struck, edits)
 
 
-def main(seconds: float) -> None:
+def main() -> None:
     """The storm, by itself."""
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.beats", description=__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=120)
+    parser.add_argument("--definitions", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=float, default=Fire.every, help="seconds between two strikes")
+    parser.add_argument("--frozen", type=float, default=Fire.frozen, help="seconds one sleeps that is frozen")
+    parser.add_argument("--how", nargs="+", choices=Fire.how, default=Fire.how)
+    parser.add_argument("--only", nargs="+", choices=Fire.only, default=Fire.only)
+    given = parser.parse_args()
     with ExitStack() as closing:
         folder = Path(tempfile.mkdtemp(prefix="jobkit-beats-"))  # the logs stay
         server = closing.enter_context(EmbeddedRedis())
-        print(storm(closing.enter_context(stage(server.url, folder)), seconds))
+        opened = closing.enter_context(stage(server.url, folder))
+        fire = Fire(given.every, given.how, given.only, given.frozen)
+        print(storm(opened, given.seconds, given.definitions, given.seed, fire))
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 120)
+    main()

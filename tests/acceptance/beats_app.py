@@ -16,8 +16,9 @@ URL = os.environ["BEATS_REDIS"]
 app = Celery("beats", broker=URL, backend=URL)
 app.conf.update(worker_prefetch_multiplier=1, broker_transport_options={"visibility_timeout": 3600})
 jobs = JobKit(
-    app, lease=2.0, renew=0.5, keeper_interval=0.2, retention=600, beat_in_worker="BEATS_IN_WORKER" in os.environ
-)
+    app, lease=2.0, renew=0.5, keeper_interval=0.2, retention=3600, retention_jobs=1_000_000,
+    beat_in_worker="BEATS_IN_WORKER" in os.environ,
+)  # fmt: skip
 book = Redis.from_url(URL, socket_timeout=None)
 task = partial(app.task, shared=False)
 

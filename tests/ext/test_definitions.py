@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import time_machine
 from celery import Celery
 from celery.schedules import crontab
+from celery.schedules import schedule as celery_schedule
 
 from jobkit import (
     BadRecord,
@@ -21,6 +23,7 @@ from jobkit import (
     Enabled,
     InvalidOption,
     JobKit,
+    JobUnknown,
     Queued,
     schedule,
 )
@@ -118,6 +121,13 @@ def test_queue_one_time(jobs: JobKit, add: Any) -> None:
     with pytest.raises(DefinitionUnknown):
         jobs.definitions.get(answer.job_id[1:])
     assert jobs.get(answer.job_id).state is State.QUEUED
+
+
+def test_an_id_that_is_taken_is_not_queued_once(jobs: JobKit, add: Any, nightly: Any) -> None:
+    with pytest.raises(DefinitionConflict, match="nightly"):
+        jobs.definitions.queue_one_time(id="nightly", task=add, data={"a": 1, "b": 1})
+    with pytest.raises(JobUnknown):
+        jobs.get("@nightly")
 
 
 def test_pause_and_resume(jobs: JobKit, nightly: Any) -> None:
@@ -239,11 +249,68 @@ def test_existing_beat_entries_keep_working(app: Celery, jobs: JobKit, add: Any)
     assert [one.id for one in jobs.definitions.query()] == ["beat:small:sum_up"]
 
 
-def test_a_beat_entry_whose_schedule_is_of_its_own_kind_is_named(app: Celery, jobs: JobKit, add: Any) -> None:
-    class Odd(crontab):
-        pass
+class Tide(celery_schedule):
+    """A schedule of a class of the application's own: due so often, if the water is high."""
 
-    app.conf.beat_schedule = {"odd": {"task": "small.add", "schedule": Odd()}}
+    high = True
+
+    def is_due(self, last_run_at: datetime) -> Any:
+        due, seconds = super().is_due(last_run_at)
+        return (due, seconds) if self.high or not due else (False, 0.05)
+
+
+def fires(jobs: JobKit, name: str) -> int:
+    status = jobs.definitions.get(name).status
+    assert status
+    return status.fired
+
+
+def test_a_beat_entry_whose_schedule_is_of_its_own_class_is_asked(app: Celery, jobs: JobKit, add: Any) -> None:
+    app.conf.timezone = "Europe/Berlin"
+    tide, name = Tide(0.3), "beat:small:tide"
+    app.conf.beat_schedule = {"tide": {"task": "small.add", "schedule": tide, "args": (1, 2)}}
+    beats, clerk = [BeatOf(jobs), BeatOf(jobs)], BeatOf(jobs)
+    clerk.run_once()
+    found = jobs.definitions.get(name)
+    assert found.schedules[0].to_json() == {
+        "own": "tests.ext.test_definitions.Tide <freq: now>",
+        "timezone": "Europe/Berlin",
+    }
+    eventually(lambda: not any(beat.run_once() == -1 for beat in beats) and fires(jobs, name) == 4)
+    times = sorted(job.id for job in jobs.query(tag=f"@{name}").jobs)
+    assert len(times) == 4
+    assert all(int(b[-13:]) - int(a[-13:]) >= 300 for a, b in pairwise(times))
+    # Another beat goes on where they stopped; nothing fires while it says that nothing is due, nor while it is paused.
+    tide.high = False
+    asked = jobs.definitions.get(name).status.next_at
+    eventually(lambda: clerk.run_once() == 0.0 and jobs.definitions.get(name).status.next_at > asked)
+    assert fires(jobs, name) == 4
+    jobs.definitions.pause(name)
+    tide.high = True
+    assert jobs.definitions.get(name).status.next_at is None
+    assert clerk.run_once() is None
+    jobs.definitions.resume(name)
+    eventually(lambda: clerk.run_once() == 0.0 and fires(jobs, name) == 5)
+
+
+def test_a_schedule_that_cannot_be_asked_is_asked_again_later(
+    app: Celery, jobs: JobKit, add: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(celery_schedule):
+        def is_due(self, last_run_at: datetime) -> Any:
+            raise OSError("no water")
+
+    app.conf.beat_schedule = {"tide": {"task": "small.add", "schedule": Broken(1)}}
+    beat = BeatOf(jobs)
+    eventually(lambda: beat.run_once() == 0.0)
+    assert "no water" in caplog.text
+    wait = beat.run_once()
+    assert wait is not None
+    assert 0 < wait <= 5
+
+
+def test_a_beat_entry_whose_schedule_cannot_be_is_named(app: Celery, jobs: JobKit, add: Any) -> None:
+    app.conf.beat_schedule = {"odd": {"task": "small.add", "schedule": 0.01}}
     with pytest.raises(InvalidOption, match=r"beat_schedule\['odd'\]"):
         BeatOf(jobs).run_once()
 

@@ -125,6 +125,27 @@ def test_an_edit_does_not_take_a_slot_that_is_due(one: Stored) -> None:
     assert definitions.due(one.store, 9, print)[1:] == (90.0, [])
 
 
+def test_what_is_made_for_one_run_is_made_with_it_or_not_at_all(world: World) -> None:
+    change = Change(replace(ONE, id="x"), NOW, NOW, None)
+
+    def once(job: str = "@x", op: str = "op1", one: Change = change) -> str:
+        return definitions.once(world.store, one, plan(job, tags=(job,)), "client", "why", op, 60.0)[0].code
+
+    assert once() == "queued"
+    assert world.record("@x")["source"] == "queued by client: why"
+    assert recipes.get(world.store, "x").status.state is FiveState.QUEUED  # type: ignore[union-attr]
+    before = world.picture()
+    assert [once(), once(op="op2")] == ["again", "conflict"]
+    assert world.picture() == before
+    definitions.undefine(world.store, ("x", None))
+    assert once(op="op3") == "joined"  # what the one before has queued is not run twice
+    definitions.undefine(world.store, ("x", None))
+    world.store.suspend("@x", "operator")
+    before = world.picture()
+    assert once(op="op4") == "refused"
+    assert world.picture() == before
+
+
 def test_only_the_version_that_is_meant_is_deleted(one: Stored) -> None:
     assert definitions.undefine(one.store, ("one", 9), ("nobody", None)) == []
     one.queue()
@@ -201,6 +222,42 @@ def test_what_is_disabled_or_suspended_is_refused_and_says_why(one: Stored) -> N
     assert one.queue() == "refused: suspended"
     one.write(replace(one.one, enabled=Enabled.FULLY_DISABLED), slot=None)
     assert one.queue() == "refused: FULLY_DISABLED"
+
+
+PAUSED = End(("finish",), Outcome.STOPPED, "paused", paused=True)
+
+
+@pytest.mark.parametrize("first", ["queued again", "paused"])
+def test_a_run_that_was_paused_waits_to_be_resumed_and_goes_on_before_the_one_that_was_asked_for(
+    one: Stored, first: str
+) -> None:
+    one.queue()
+    one.run(end=None)
+    one.store.write("@one", holder(1), {"checkpoint": "9"})
+    if first == "paused":
+        one.store.ask("@one", "request_pause", "operator")
+    assert one.queue() == "requeued"
+    if first == "queued again":
+        one.store.ask("@one", "request_pause", "operator")
+    one.store.finish("@one", holder(1), PAUSED)
+    assert (one.job["state"], one.job["run"]) == ("SUSPENDED", "2")
+    assert one.queue() == "refused: suspended"
+    one.world.advance(90_000)
+    assert one.store.take("keeper")[1] == []
+    one.world.check()
+    one.store.change_start("@one", None, "operator")
+    assert one.run(2).checkpoint == "9"
+    assert (one.job["state"], one.job["run"]) == ("QUEUED", "3")
+    assert one.run(3).checkpoint == ""
+    assert one.job["state"] == "FINISHED"
+
+
+def test_no_slot_fires_what_is_suspended(one: Stored) -> None:
+    one.queue()
+    one.store.suspend("@one", "operator")
+    assert one.tick("buffer").code == "refused"
+    assert one.job["state"] == "SUSPENDED"
+    assert (one.status.fired, one.status.skipped, one.status.fires) == (0, 1, ())
 
 
 def test_the_run_after_one_that_was_retried_has_a_message_of_its_own(one: Stored) -> None:

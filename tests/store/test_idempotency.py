@@ -171,6 +171,11 @@ def define(store: JobStore) -> Any:
     return definitions.define(store, [Change(replace(DAILY, version=0), NOW, NOW, 30_000)], "client", "op9", 60.0)
 
 
+def once(store: JobStore) -> Any:
+    change = Change(replace(DAILY, version=0), NOW, NOW, 30_000)
+    return definitions.once(store, change, daily(), "client", "why", "op9", 60.0)
+
+
 def defined(world: World) -> None:
     define(world.store)
 
@@ -421,6 +426,7 @@ CASES = {
     "define once more": Case(
         "define", defined, lambda s: definitions.define(s, [Change(DAILY, "keep", "keep", "keep")], "client", "op6")
     ),
+    "once": Case("once", nothing, once),
     "undefine": Case("undefine", defined, lambda s: definitions.undefine(s, ("daily", 1)), ""),
     "queue": Case("queue", defined, queue),
     "queue one that is queued": Case("queue", queued, lambda s: queue(s, 0, "op5"), "joined"),

@@ -44,9 +44,11 @@ elseif job.worker then redis.call("SREM", key("held", job.worker), id) end
 if message ~= "" then add(fields, "meta", message) end
 if ARGV[20] ~= "0" then add(fields, "hook", job.run) end
 
--- Without a message there is nothing to run it again with.
-if ARGV[19] ~= "" and message_of(job) and not job.next then
-  local idle = ARGV[19] == "never"
+-- Without a message there is nothing to run it again with.  One that was paused has to go on first, when it is resumed:
+-- the run that was asked for meanwhile stays behind it.
+local idle = ARGV[19] == "never"
+if ARGV[19] ~= "" and (idle or not job.next) and message_of(job) then
+  if job.next then add(fields, "next", job.next) end
   job.next = cjson.encode({start = idle and "" or tostring(at + ARGV[19]), idle = idle and "1" or "", fields = {}})
 end
 local restart = job.next and walk(job.state, ARGV[10])
