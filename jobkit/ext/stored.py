@@ -40,9 +40,12 @@ class Stored:
         """One definition and how it stands.  Raises: `DefinitionUnknown`."""
         return recipes.get(self._jobs.store, str(definition_id))
 
-    def query(self, name: str = "", task: str = "", owner: str = "", limit: int | None = None) -> Iterator[Definition]:
-        """Definitions by id: whose name or id has `name` in it, of a task, of an owner; `limit` at most."""
-        last, left = "", limit
+    def query(
+        self, name: str = "", task: str = "", owner: str = "", limit: int | None = None, after: str = ""
+    ) -> Iterator[Definition]:
+        """Definitions by id: whose name or id has `name` in it, of a task, of an owner; `limit` at most, from the id
+        behind `after` on."""
+        last, left = after, limit
         while left is None or left > 0:
             ids = recipes.ids(self._jobs.store, last, 200)
             for one in self._readable(ids):

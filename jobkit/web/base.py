@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flower.views import BaseHandler  # type: ignore[import-untyped,unused-ignore]
 from tornado.web import authenticated
 
-from jobkit.errors import InvalidOption, JobExpired, JobkitError, JobUnknown, StoreError
+from jobkit.errors import DefinitionUnknown, InvalidOption, JobExpired, JobkitError, JobUnknown, StoreError
 from jobkit.states import ABOUT
 from jobkit.web import text
 from jobkit.web.assets import JobsStatic
@@ -26,6 +26,7 @@ _THREADS = ThreadPoolExecutor(4, thread_name_prefix="jobkit-web")
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none'"
 
 _PROBLEMS: tuple[tuple[type[JobkitError], int, str], ...] = (
+    (DefinitionUnknown, 404, "There is no such definition"),
     (JobUnknown, 404, "No such job ever was recorded"),
     (JobExpired, 410, "The record of this job has expired"),
     (InvalidOption, 400, "This cannot be shown"),
@@ -36,6 +37,9 @@ _PROBLEMS: tuple[tuple[type[JobkitError], int, str], ...] = (
 
 class JobsHandler(BaseHandler):  # type: ignore[misc,unused-ignore]
     """Sign-in, JSON, the store asked off the loop, and its errors as pages."""
+
+    #: The item of the navigation it belongs to.
+    tab = "jobs"
 
     def initialize(self, jobs: JobKit) -> None:
         """Keep the `JobKit` the pages were installed with."""
@@ -95,6 +99,7 @@ class JobsHandler(BaseHandler):  # type: ignore[misc,unused-ignore]
         return {
             **super().get_template_namespace(),
             "text": text,
+            "tab": self.tab,
             "about": ABOUT.__getitem__,
             "now": self.now,
             "zone": self.capp.timezone,

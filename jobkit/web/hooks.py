@@ -11,6 +11,7 @@ from tornado.template import DictLoader
 from tornado.web import url
 
 from jobkit.web.assets import TEMPLATES, JobsStatic
+from jobkit.web.definitions import DefinitionPage, DefinitionsPage
 from jobkit.web.handlers import JobPage, ListPage
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _urls(jobs: JobKit) -> list[URLSpec]:
         url(r"/jobs-static/(.*)", JobsStatic, JobsStatic.arguments(), name="jobs-static"),
         url(r"/jobs", ListPage, own, name="jobs"),
         url(r"/jobs/(.+)", JobPage, own, name="job"),
+        url(r"/definitions", DefinitionsPage, own, name="jobs-definitions"),
+        url(r"/definitions/(.+)", DefinitionPage, own, name="jobs-definition"),
     ]
 
 

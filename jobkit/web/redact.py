@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from jobkit.definitions import Definition
 from jobkit.model import Failure, Job
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,23 @@ def redacted(job: Job, format_task: Callable[[Any], Any] | None) -> Job:
     except Exception:  # the hook is a user's code
         log.exception("format_task failed for job %s", job.id)
         return _shown(job, HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN)
+
+
+def redacted_definition(one: Definition, format_task: Callable[[Any], Any] | None) -> Definition:
+    """The definition as `format_task` lets its runs be seen: what it hides of their arguments is hidden of its data."""
+    if format_task is None:
+        return one
+    args: Any
+    data: Any
+    try:
+        known = {"uuid": one.job_id, "name": one.task, "result": None, "exception": "", "traceback": ""}
+        seen = format_task(SimpleNamespace(**known, args=one.args, kwargs=dict(one.data)))
+        args, data = seen.args, seen.kwargs
+    except Exception:  # the hook is a user's code
+        log.exception("format_task failed for definition %s", one.id)
+        args, data = HIDDEN, HIDDEN
+    args = tuple(args) if isinstance(args, list | tuple) else (str(args),)
+    return replace(one, args=args, data=data if isinstance(data, dict) else {"": str(data)})
 
 
 def _as_task(job: Job) -> SimpleNamespace:

@@ -37,12 +37,15 @@ def past(shop_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) ->
         failed=shop.jobs.submit(shop.fetch.s(HOSTILE), owner=HOSTILE, tags=("past",)).id,
         partly=shop.jobs.submit(shop.count.s(), job_id="stock/2026 <i>", tags=("past",)).id,
     )
+    _define(shop)
     folder = tmp_path_factory.mktemp("worker")
     command = [sys.executable, "-m", "celery", "-A", APP, "worker", "--pool=solo", "--loglevel=INFO"]
     worker = WorkerProcess(command, {"SHOP_REDIS": shop_redis.url}, ROOT, folder / "worker.log")
     try:
         eventually(
-            lambda: not worker.alive or all(map(_ended, map(shop.jobs.get, vars(ids).values()))), 60, lambda: worker.log
+            lambda: not worker.alive or all(map(_ended, map(shop.jobs.get, (*vars(ids).values(), "@nightly")))),
+            60,
+            lambda: worker.log,
         )
         assert worker.alive, worker.log
         worker.stop()
@@ -50,6 +53,18 @@ def past(shop_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) ->
         worker.clean_up()
     ids.queued = shop.jobs.submit(shop.pack.s(1), owner="bob", tags=("past",)).id
     return ids
+
+
+def _define(shop: Any) -> None:
+    """One that has run when Flower comes, one that is paused, and one whose name and data are hostile."""
+    nightly = {"crontab": "0 3 * * *", "timezone": "Europe/Berlin", "jitter": 90}
+    shop.jobs.definitions.create(
+        "nightly", task=shop.pack, name="Nightly packing", data={"things": 3}, owner="carol", schedule=[nightly, 7200]
+    )
+    shop.jobs.definitions.queue_now("nightly", reason="spring")
+    shop.jobs.definitions.create("weekly", task=shop.count, schedule="0 3 * * sun")
+    shop.jobs.definitions.pause("weekly", "the shop moves")
+    shop.jobs.definitions.create("hostile", task=HOSTILE, name=HOSTILE, data={HOSTILE: HOSTILE}, owner=HOSTILE)
 
 
 def _ended(job: Job) -> bool:

@@ -30,7 +30,9 @@ def _ours(handler: Any) -> bool:
 def test_the_pages_stand_before_the_handler_that_catches_everything(stock: list[Any]) -> None:
     last = stock[-1]
     assert web.install(None)  # type: ignore[arg-type]
-    assert [handler.name for handler in stock if _ours(handler)] == ["jobs-static", "jobs", "job"]
+    assert [handler.name for handler in stock if _ours(handler)] == [
+        "jobs-static", "jobs", "job", "jobs-definitions", "jobs-definition",
+    ]  # fmt: skip
     assert stock[-1] is last
 
 

@@ -30,7 +30,7 @@ def test_the_list_has_what_ran_before_and_what_waits_without_a_worker(pages: Flo
         past.partly: "FINISHED",
         past.queued: "QUEUED",
     }
-    assert (answer["counts"]["FINISHED"], answer["counts"]["ERROR"]) == (2, 1)
+    assert (answer["counts"]["FINISHED"], answer["counts"]["ERROR"]) == (3, 1)
     page = pages.get("/jobs?tag=past")
     assert page.status == 200
     assert all(text in page.text for text in ("shop.pack", "ConnectionError", "3 rows skipped", "alice"))
