@@ -45,8 +45,9 @@ docs-check: $(VENV)/.test
 bench: $(VENV)/.test ## compare with plain Celery, side by side
 	$(RUN) benchmarks
 
-chaos: $(VENV)/.test ## kill, freeze and stop workers and the Redis under 5,000 jobs, and judge what came of them (CHAOS="…" are its options)
+chaos: $(VENV)/.test ## kill, freeze and stop workers and the Redis under 5,000 jobs, then every scenario of faults at full size (CHAOS="…" are options of the first)
 	$(RUN) tests.chaos $(CHAOS)
+	CHAOS_FULL=1 $(RUN) pytest -rA --timeout 1200 tests/chaos tests/store/test_races.py
 
 parts:
 	@.ci/parts

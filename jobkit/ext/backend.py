@@ -14,7 +14,7 @@ from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
 from jobkit.ext import ends, messages, restarts
 from jobkit.running import find
 from jobkit.states import ABOUT, State
-from jobkit.store import End, queries
+from jobkit.store import End
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -124,8 +124,12 @@ class Recording(_Base):
             return False
         undo = bool(getattr(request, messages.UNDO_HEADER, None))
         policy = restarts.policy_of(task, self.jobs.settings.max_rescues, twice=undo)
-        so_far = job.restarts if job else queries.fields(self.jobs.store, task_id, "restarts").get("restarts", "")
         end = End(verbs, outcome, str(exc)[:500], ends.failure(exc, traceback))
+        if (
+            cause not in policy.restart_on
+            or (so_far := restarts.so_far(self.jobs, task_id, job.restarts if job else "")) is None
+        ):
+            return False
         end = restarts.with_restart(end, policy, cause, so_far)
         if end.again is None:
             return False

@@ -15,6 +15,7 @@ from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
 from jobkit.ext import children, identity, lost, messages, orders, request, settling
+from jobkit.ext.acks import Acknowledgements
 from jobkit.ext.kill import Executioner
 from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
@@ -81,6 +82,7 @@ class Keeper(bootsteps.StartStopStep):
             "strays": strays.run_once,
             "overtime": partial(overtime.run_once, store, by),
             "children": partial(children.look, worker),
+            "acknowledgements": Acknowledgements(worker).run_once,
             "going down": partial(self._tell, store, by),
             "kill": executioner.run_once,
             "taint": taint.run_once,

@@ -34,7 +34,7 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
     end = End(("abort",), Outcome.FAILED, reason)
-    if lost.message and lost.policy and lost.state not in _UNWANTED:
+    if lost.message and lost.policy and lost.state not in restarts.UNWANTED:
         end = restarts.with_restart(end, from_text(lost.policy), "abort", lost.restarts)
     if end.again is not None:
         ends.finish_run(jobs, task, lost.id, holder, end, reason)
@@ -89,7 +89,3 @@ def rejected(jobs: JobKit, message: Any, **_: Any) -> None:
 
 def _restarts(lost: Lost) -> int:
     return int(json.loads(lost.restarts).get("abort", 0)) if lost.restarts else 0
-
-
-#: What was told to end for good is not run again because its worker vanished meanwhile.
-_UNWANTED = (State.CANCELLING_BY_USER,)

@@ -1,7 +1,8 @@
 """What the worker's main process knows of a job: a child that died, a message that goes back, a revoke.
 
 Celery subclasses this class once more per task and replaces `on_success` and `execute_using_pool` without calling ours
-(`create_request_cls`): a success is recorded in the child.  Nothing here runs on the path of a message that goes well.
+(`create_request_cls`): a success is recorded in the child.  All that runs here for a message that goes well is one
+`append`, when it is acknowledged.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from celery.exceptions import Reject
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
-from jobkit.ext import ends, restarts
+from jobkit.ext import acks, ends, restarts
 from jobkit.ext.backend import Recording
 from jobkit.ext.processes import family
 from jobkit.running import runs
 from jobkit.states import Outcome
-from jobkit.store import End, queries
+from jobkit.store import End
 
 #: How a run ends whose message goes back to the queue.
 GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
@@ -42,6 +43,12 @@ class JobRequest(Request):
 
     _crashed = _given_back = False
 
+    def acknowledge(self) -> None:
+        """Acknowledge the message; one that does not arrive is acknowledged again."""
+        if not self.acknowledged:
+            super().acknowledge()
+            acks.sent.append(self._message)
+
     def reject(self, requeue: bool = False) -> None:
         """A message that goes back to the queue is a run that ended: the next one gets a message of its own."""
         if requeue and not self.acknowledged:
@@ -59,9 +66,9 @@ class JobRequest(Request):
 
     def _runs_again(self, exc: WorkerLostError) -> bool:
         policy = restarts.policy_of(self.task, self._jobs.settings.max_rescues)
-        so_far = queries.fields(self._jobs.store, self.id, "restarts").get("restarts", "")
+        so_far = restarts.so_far(self._jobs, self.id)
         end = ends.end_of(celery_states.FAILURE, exc, None, None)
-        end = restarts.with_restart(end, policy, "abort", so_far)
+        end = end if so_far is None else restarts.with_restart(end, policy, "abort", so_far)
         return end.again is not None and self._finish(end)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
@@ -74,7 +81,8 @@ class JobRequest(Request):
             answer = super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         except MemoryError:
             # Celery ends the whole worker for it, and others' jobs too.  It was the body's: it is recorded, and over.
-            answer = self.acknowledge()
+            answer = None
+            self.acknowledge()
         if not return_ok and not self._given_back and not isinstance(self.task.backend, Recording):
             self._settle(celery_states.FAILURE, exc)
         return answer

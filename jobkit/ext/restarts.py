@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from jobkit.errors import InvalidOption
+from jobkit.errors import InvalidOption, JobNotFound, StoreError
 from jobkit.ext import ends
 from jobkit.policy import Policy
 from jobkit.running import RunningJob
 from jobkit.states import Outcome, State
-from jobkit.store import End
+from jobkit.store import End, queries
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
+
+#: What was told to end for good is not run again, whatever ends it.
+UNWANTED = (State.CANCELLING_BY_USER,)
 
 
 def policy_of(task: Any, max_rescues: int, *, twice: bool = False) -> Policy:
@@ -51,6 +54,18 @@ def again(policy: Policy, cause: str, so_far: str) -> tuple[float, str] | None:
     done = counts.get(cause, 0)
     delay = policy.backoff.delay(done) if cause in ("error", "timeout") else 0.0
     return delay, json.dumps({**counts, cause: done + 1})
+
+
+def so_far(jobs: JobKit, job_id: str, known: str = "") -> str | None:
+    """The restarts the record remembers; None of a job that a user wants to end, whatever it dies of meanwhile.
+
+    What is `known` where the record does not answer: the end itself can wait for it.
+    """
+    try:
+        found = queries.fields(jobs.store, job_id, "restarts")
+    except (JobNotFound, StoreError):
+        return known
+    return None if found["state"] in UNWANTED else found.get("restarts", "")
 
 
 def with_restart(end: End, policy: Policy, cause: str, so_far: str) -> End:

@@ -79,6 +79,11 @@ class Heartbeat:
         now = time.monotonic()
         return self._mine > 0 and now >= self._trusted and now - self._mine < self.lease / 2
 
+    @property
+    def until(self) -> float:
+        """Redis time until which a judgement of now holds: what is carried out later (a pause, a jump) is no proof."""
+        return self._redis + self.lease / 2
+
     def goodbye(self) -> None:
         """The worker goes down: what it still holds is taken over at once."""
         workers.beat(self.store, self.worker, 0)
@@ -86,9 +91,10 @@ class Heartbeat:
 
 def rescue(heart: Heartbeat, settle: Callable[[workers.Lost], None]) -> int:
     """One round: take over the runs of vanished workers and settle each; returns how many."""
+    until = heart.until  # before: the next beat may come in between
     if not heart.may_judge:
         return 0
-    lost = workers.rescue(heart.store, heart.worker, BATCH)
+    lost = workers.rescue(heart.store, heart.worker, BATCH, until)
     for run in lost:
         log.warning("worker %s vanished while it ran %s[%s]", run.worker.partition("|")[0], run.task, run.id)
         settle(run)

@@ -34,9 +34,12 @@ def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool, bool]
     return int(at) / 1000, bool(held), bool(blocked)
 
 
-def rescue(store: JobStore, worker: str, most: int) -> list[Lost]:
-    """Take over runs of workers whose lease has run out: from now on only `worker` can write for them."""
-    reply = store.run("rescue", worker, most, ACTIVE)
+def rescue(store: JobStore, worker: str, most: int, until: float = 1e10) -> list[Lost]:
+    """Take over runs of workers whose lease has run out: from now on only `worker` can write for them.
+
+    None where this comes to Redis after `until`, seconds of its time: whoever was late may only have been held up too.
+    """
+    reply = store.run("rescue", worker, most, ACTIVE, int(until * 1000))
     parts = iter(part.decode() if isinstance(part, bytes) else part for part in reply)
     rows = zip(*[parts] * len(Lost._fields), strict=True)
     return [Lost(job_id, int(run), *rest) for job_id, run, *rest in rows]

@@ -18,10 +18,10 @@ from typing import Any
 from celery import Celery
 from kombu.utils.objects import cached_property
 
-from jobkit import Backoff, Ending, Fenced, JobKit, Policy
+from jobkit import Backoff, Ending, Fenced, JobKit, Policy, StoreError
 from jobkit.store import JobStore
 from jobkit.store.scripts import Scripts
-from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, Evidence
+from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, UNANSWERED, Evidence
 
 #: The variable that tells a worker what its app is made of, as JSON.
 CONFIG = "CHAOS"
@@ -65,8 +65,9 @@ class Bodies:
         since = time.monotonic()
         try:
             job.checkpoint = value
-        except Fenced:
-            self.evidence.note(REFUSED, job.id, job.run, since=since, value=value)
+        except (Fenced, StoreError) as exc:
+            what = REFUSED if isinstance(exc, Fenced) else UNANSWERED
+            self.evidence.note(what, job.id, job.run, since=since, value=value)
             raise
         self.evidence.note(SAVED, job.id, job.run, since=since, value=value)
 
@@ -96,9 +97,16 @@ class Clocked(JobKit):
     @cached_property
     def store(self) -> JobStore:
         """The store, which has not been used yet."""
-        store: JobStore = JobKit.__dict__["store"].__get__(self, JobKit)
-        store._scripts = Scripts(store.client, store.keys.base, test_clock=True)
-        return store
+        return _clocked(JobKit.__dict__["store"].__get__(self, JobKit))
+
+    def pulse(self) -> JobStore:
+        """The same for the proof of life."""
+        return _clocked(super().pulse())
+
+
+def _clocked(store: JobStore) -> JobStore:
+    store._scripts = Scripts(store.client, store.keys.base, test_clock=True)
+    return store
 
 
 def make(config: Mapping[str, Any]) -> Celery:
@@ -124,6 +132,14 @@ def _works(bodies: Bodies, task: Any) -> None:
     @task(name="looks", policy=STUBBORN)
     def looks(self: Any, seconds: float) -> int:
         """Ends when it is told to."""
+        with bodies.body(self) as job:
+            rest(seconds, lambda: job.should_finish)
+            job.raise_if_should_finish()
+            return int(job.run)
+
+    @task(name="limited", policy=Policy(max_run_time=1.0, grace=2.0, max_restarts=0))
+    def limited(self: Any, seconds: float) -> int:
+        """Ends when it is told to, and is told so after a second."""
         with bodies.body(self) as job:
             rest(seconds, lambda: job.should_finish)
             job.raise_if_should_finish()

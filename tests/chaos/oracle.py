@@ -16,7 +16,21 @@ from typing import Any
 from jobkit.model import Run, Transition
 from jobkit.states import Category, State
 from jobkit.store import records
-from tests.chaos.evidence import ACCEPTED, CUT_OFF, END, FROZEN, GONE, HOOK, INDETERMINATE, SAVED, START, THAWED, Line
+from tests.chaos.evidence import (
+    ACCEPTED,
+    CUT_OFF,
+    END,
+    FROZEN,
+    GONE,
+    HOOK,
+    INDETERMINATE,
+    REFUSED,
+    SAVED,
+    START,
+    THAWED,
+    UNANSWERED,
+    Line,
+)
 from tests.store.checks import BIRTHS, EDGES
 
 #: Seconds a body may go on after its process was frozen and lost its run.
@@ -117,10 +131,23 @@ class Case:
             found[worker].append((at, float("inf")))
         return found
 
-    def awake(self, worker: str, began: float, ended: float) -> float:
-        """For how many of these seconds the worker was not frozen."""
-        asleep = [(max(began, start), min(ended, end)) for start, end in self.freezes.get(worker, [])]
-        return ended - began - sum(end - start for start, end in asleep if end > start)
+    @cached_property
+    def waits(self) -> dict[tuple[str, int], list[tuple[float, float]]]:
+        """When each run did nothing but wait for an answer of Redis: from, to."""
+        found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+        for line in self.of(SAVED, REFUSED, UNANSWERED):
+            found[line.job, line.run].append((line.more["since"], line.at))
+        return found
+
+    def awake(self, body: Body, began: float, ended: float) -> float:
+        """For how many of these seconds the body did something: was neither frozen nor waiting for an answer."""
+        idle = [*self.freezes.get(body.worker, []), *self.waits.get((body.job, body.run), [])]
+        busy = 0.0
+        for start, end in sorted((max(began, start), min(ended, end)) for start, end in idle):
+            if end > began:
+                busy += max(0.0, start - began)
+                began = end
+        return busy + max(0.0, ended - began)
 
 
 def judge(case: Case) -> list[Finding]:
@@ -237,7 +264,7 @@ def overlaps(case: Case, job: str) -> Iterator[tuple[int, float, bool]]:
         if ended <= began:
             continue
         frozen = any(start <= ended and end >= body.began for start, end in case.freezes.get(body.worker, []))
-        yield body.run, case.awake(body.worker, began, ended), frozen
+        yield body.run, case.awake(body, began, ended), frozen
 
 
 def no_write_of_an_old_run_is_accepted(case: Case) -> Findings:

@@ -555,10 +555,11 @@ def test_an_old_submission_of_a_next_run_makes_no_further_run(world: World) -> N
 
 def test_an_old_end_does_not_end_the_next_run(world: World) -> None:
     retrying(world)
-    world.store.finish("j", holder(), FAILED, op="op3")
+    first = world.store.finish("j", holder(), FAILED, op="op3")
     world.claim(run=2)
     before = world.picture()
-    assert world.store.finish("j", holder(), FAILED, op="op3").code == "again"
+    again = world.store.finish("j", holder(), FAILED, op="op3")
+    assert (again.code, again.state, again.run) == ("again", first.state, first.run) == ("again", "ERROR_RETRY", 1)
     assert world.picture() == before
 
 

@@ -7,7 +7,7 @@
 -- include: _spawn
 -- include: _holding
 -- What only jobs with bonds need: locks, a host, a family.  Nothing of it is made before the first of them is met.
-local MORE = {"locks", "locked", "since", "host", "task", "queue", "definition", "blocked",
+local MORE = {"locks", "locked", "host", "task", "queue", "definition", "blocked",
               "up", "upon", "parent", "alive", "busy", "ending", "then"}
 
 local function place_rules(B, G)

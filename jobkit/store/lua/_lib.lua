@@ -7,7 +7,7 @@ local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 
 local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
-                "submitted", "next", "followed", "bonds", "retain"}
+                "submitted", "next", "followed", "bonds", "retain", "since"}
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)
@@ -55,9 +55,15 @@ local function walk(state, steps)
   return targets
 end
 
+-- When this step of the job is, for all who read of it: the clock of Redis may go back, its path does not.
+local function later(job, at)
+  job.latest = math.max(job.latest or tonumber(job.since) or 0, at)
+  return job.latest
+end
+
 -- Append the steps to the path; save() writes it, and tells the watchers what is written then.
 local function record(job, targets, at, op, by, reason, born)
-  local from = born and "" or job.state or ""
+  local from, at = born and "" or job.state or "", later(job, at)
   for _, target in ipairs(targets) do
     job.seq = job.seq + 1
     local line = table.concat({job.seq, job.run, target, at, op, by, reason}, "\t")
@@ -71,8 +77,8 @@ end
 local function save(job, at, fields)
   if #job.path > PATH_LIMIT then job.path = job.path:sub(job.path:find("\n", PATH_LIMIT / 4, true) + 1) end
   if job.indexed and job.indexed ~= job.state then redis.call("ZREM", key("state", job.indexed), job.id) end
-  redis.call("ZADD", key("state", job.state), at, job.id)
-  redis.call("HSET", job.key, "state", job.state, "run", job.run, "seq", job.seq, "path", job.path, "since", at,
+  redis.call("ZADD", key("state", job.state), later(job, at), job.id)
+  redis.call("HSET", job.key, "state", job.state, "run", job.run, "seq", job.seq, "path", job.path, "since", job.latest,
              unpack(fields or {}))
   for _, news in ipairs(job.news) do redis.call("PUBLISH", key("events", job.id), news) end
 end

@@ -13,7 +13,7 @@ Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run
       has them, its arguments, data and log level as they are now:
       ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
 local id, token, by, reason, run = unpack(ARGV, 1, 5)
-local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "since", "hook"), clock()
+local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook"), clock()
 local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
 local common = 14 + ARGV[14]
 add(fields, unpack(ARGV, 15, common))

@@ -9,8 +9,8 @@ for _, id in ipairs(redis.call("ZRANGEBYSCORE", key("suspects"), "-inf", at - AR
   local job = load(id)
   if job.state and has(ARGV[1], job.state) and message_of(job) then
     -- It goes to the back of the line, so that it is not taken for overtaken once more.
-    redis.call("ZADD", key("state", job.state), at, id)
-    redis.call("HSET", job.key, "since", at)
+    redis.call("ZADD", key("state", job.state), later(job, at), id)
+    redis.call("HSET", job.key, "since", job.latest)
     owe(job, at, 0)
     lost[#lost + 1] = id
   end

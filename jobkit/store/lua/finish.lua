@@ -6,6 +6,7 @@
 -- include: _next
 -- include: _definition
 -- include: _history
+-- include: _again
 --[[ finish: end a run; store its result, begin its next run if there is one, release who waits for it, tell the waiting.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 token  7 worker, for a dead child's parent
@@ -20,7 +21,7 @@ Returns {code, state and number of the ended run, id, run and message of each jo
       ok | again | refused | fenced | missing ]]
 local id, op, by, reason, run = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
-if seen(job, op) then return {"again", job.state, job.run} end
+if seen(job, op) then return {"again", came_of(job, op)} end
 local steps, fields, born = ARGV[8], {unpack(ARGV, 21)}, not job.state
 if born then
   if ARGV[9] == "" then return {"missing", "", 0} end

@@ -10,7 +10,7 @@ if tonumber(run) ~= job.run or job.state ~= queued then return {"refused", job.s
 if job.level == new then return {"again", job.state, job.run} end
 if job.level ~= old then return {"refused", job.state, job.run, queued} end
 -- It begins to wait anew, at its new level: nobody there has overtaken it.
-redis.call("ZADD", key("state", job.state), at, id)
-redis.call("HSET", job.key, "level", new, "priority", priority, "message", message, "since", at)
+redis.call("ZADD", key("state", job.state), later(job, at), id)
+redis.call("HSET", job.key, "level", new, "priority", priority, "message", message, "since", job.latest)
 owe(job, at, 0)
 return {"ok", job.state, job.run}

@@ -2,11 +2,13 @@
 --[[ rescue: take over the runs of workers whose lease has run out; the caller holds them now, and has to settle them.
 What it was handed before and did not settle (an answer was lost, or it could not) is handed to it again.
 KEYS  1 base of the namespace
-ARGV  1 the caller's worker  2 how many at most  3 states a held run may stand in
+ARGV  1 the caller's worker  2 how many at most  3 states a held run may stand in  4 ms of Redis's time until which the
+      caller can judge; what comes later was held up, and others may have been so too
 Returns {id, run, state, worker that vanished, its policy, restarts so far, message, task, hook, …}; one that has ended was
 being told so ]]
 local me, most, active = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local taken = {}
+local taken, at = {}, clock()
+if at > tonumber(ARGV[4]) then return taken end
 local function hand(id, from)
   local run, state, policy, restarts, message, task, hook = unpack(
     redis.call("HMGET", key("job", id), "run", "state", "policy", "restarts", "message", "task", "hook"))
@@ -18,7 +20,7 @@ for _, id in ipairs(redis.call("SMEMBERS", key("held", me))) do
   local from = (token or ""):match("^!(.*)") or (hook or ""):match("^%d+ !%??(%S*)")
   if from then hand(id, from) end
 end
-for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", clock(), "LIMIT", 0, 20)) do
+for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", at, "LIMIT", 0, 20)) do
   local held = most > 0 and redis.call("SRANDMEMBER", key("held", worker), most) or {}
   most = most - #held
   for _, id in ipairs(held) do
@@ -36,6 +38,9 @@ for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", cloc
       hand(id, worker)
     end
   end
-  if worker ~= me and redis.call("EXISTS", key("held", worker)) == 0 then redis.call("ZREM", key("workers"), worker) end
+  if worker ~= me and redis.call("EXISTS", key("held", worker)) == 0 then
+    redis.call("ZREM", key("workers"), worker)
+    redis.call("DEL", key("orders", worker))
+  end
 end
 return taken

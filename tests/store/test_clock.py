@@ -1,0 +1,48 @@
+"""The clock of Redis jumps, or a call comes late: no path goes back, and nobody is taken for dead by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobkit.states import Outcome
+from jobkit.store import End, Settled, messages, workers
+from tests.store.world import WORKER, World
+
+HOUR = 3_600_000
+AGAIN = End(("fail",), Outcome.FAILED, again=0.0)
+
+
+def test_a_path_does_not_go_back_with_the_clock(world: World) -> None:
+    world.submit()
+    world.advance(-HOUR)
+    world.claim()
+    world.advance(5)
+    world.store.finish("j", Settled(1, "tok1", WORKER), AGAIN)
+    world.advance(HOUR)
+    world.claim(run=2)
+    times = [int(line[3]) for line in world.path()]
+    assert times == sorted(times)
+    assert times[0] == times[1] == times[-2] < times[-1] == world.now
+    world.check()
+
+
+def test_what_is_accused_after_the_clock_went_back_does_not_take_the_path_back(world: World) -> None:
+    world.submit()
+    world.advance(-HOUR)
+    messages.accuse(world.store, ["j"])
+    world.advance(2_000)
+    assert messages.convict(world.store, 1.0, 9) == ["j"]
+    world.claim()
+    queued, running = (int(line[3]) for line in world.path())
+    assert queued <= running
+    world.check()
+
+
+@pytest.mark.parametrize(("late", "found"), [(-1, ["j"]), (1, [])])
+def test_who_judges_late_judges_nobody(world: World, late: int, found: list[str]) -> None:
+    workers.beat(world.store, WORKER, 10)
+    world.submit()
+    world.claim()
+    until = world.advance(20_000) / 1000
+    world.advance(late)
+    assert [lost.id for lost in workers.rescue(world.store, "w2@host|boot2", 9, until)] == found
