@@ -6,17 +6,22 @@ Each function does one thing and returns the figures; the promises are checked b
 from __future__ import annotations
 
 import argparse
+import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from statistics import median
 from typing import Any
+from uuid import uuid4
 
 from redis import Redis
 
 from benchmarks.counters import used_memory
 from jobkit.client import Client
 from jobkit.embedded import EmbeddedRedis
+from jobkit.errors import JobExpired, JobUnknown
 from jobkit.ext.ids import uuid7
 from jobkit.locks import Lock
 from jobkit.services import retention
@@ -101,6 +106,83 @@ def idle(jobs: int) -> Figures:
         }
 
 
+#: Somebody who keeps jobs, in a process of his own, that is killed: three seconds at a time, as long as he lives.
+_PINNER = """
+import sys, time
+from redis import Redis
+from jobkit.store import JobStore
+store = JobStore(Redis.from_url(sys.argv[1]))
+while True:
+    assert store.pin("pinner", 3.0, sys.argv[2:]) == {}
+    print("pinned", flush=True)
+    time.sleep(1)
+"""
+
+
+def mixed(jobs: int, pinned: int = 50) -> Figures:
+    """So many jobs through, some read, some pinned by a process that is killed: who stays, what is said of who goes,
+    and what is left of it all when nothing happens any more."""
+    chance = random.Random(2)
+    with EmbeddedRedis() as server, Redis.from_url(server.url) as client:
+        these = Jobs(client, least=0, gone_ms=2_000)
+        read = Client(these.store, lambda meta: (None, ""), "reader").get
+
+        def through(count: int) -> list[str]:
+            ids = []
+            for n in range(count):
+                ids.append(these.finish(these.start(f"owner-{n % 7}"), keep=2_000))
+                if n % 10 == 0 and _said(read, chance.choice(ids[-100:])) is JobUnknown:
+                    raise AssertionError("a job that was there is said never to have been")
+                if n % 200 == 0:
+                    retention.run_once(these.store)
+            return ids
+
+        def settle() -> None:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and (client.exists(*_gone(these)) or these.held):
+                retention.run_once(these.store)
+                time.sleep(0.1)
+            client.slowlog_reset()
+
+        through(min(1_000, jobs // 5))
+        settle()
+        keys, used = client.dbsize(), used_memory(client)
+        kept = [these.finish(these.start("keeper"), keep=2_000) for _ in range(pinned)]
+        command = [sys.executable, "-c", _PINNER, server.url, *kept]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as pinner:
+            assert pinner.stdout
+            assert pinner.stdout.readline()
+            ids = through(jobs)
+            stay = these.there(kept)
+            pinner.kill()
+        began = time.monotonic()
+        while these.there(kept) and time.monotonic() - began < 60:
+            retention.run_once(these.store)
+            time.sleep(0.05)
+        let_go = time.monotonic() - began
+        settle()
+        asked = chance.sample(ids, min(len(ids), 10_000))
+        expired = sum(_said(read, job_id) is JobExpired for job_id in asked)
+        unknown = sum(_said(read, str(uuid4())) is JobUnknown for _ in asked)
+        return {
+            "pinned still there": stay / pinned,
+            "s until what a dead one pinned goes": let_go,
+            "expired, and said so": expired / len(asked),
+            "unknown, and said so": unknown / len(asked),
+            "keys before": keys,
+            "keys after": client.dbsize(),
+            "memory after to before": used_memory(client) / used,
+        }
+
+
+def _said(read: Callable[[str], Any], job_id: str) -> type[Exception] | None:
+    try:
+        read(job_id)
+    except (JobExpired, JobUnknown) as exc:
+        return type(exc)
+    return None
+
+
 def _gone(jobs: Jobs) -> list[str]:
     book = int(jobs.client.hget(jobs.store.keys.key("retention"), "book") or 1)
     return [jobs.store.keys.key("gone", str(number)) for number in range(max(1, book - 1), book + 1)]
@@ -162,22 +244,41 @@ def cost(held: int, sample: int = 3_000, room: int | None = None) -> Figures:
     with _redis() as client:
         these = Jobs(client, jobs=room, least=0)
         _hold(these, held)
-        waiting = [these.start() for _ in range(sample)]
-        for job_id in waiting[: sample // 10]:
-            these.finish(job_id)
-        client.config_resetstat()
-        for job_id in waiting[sample // 10 :]:
-            these.finish(job_id)
-        spent: Any = client.info("commandstats")
-        calls = sum(
-            one["calls"] for name, one in spent.items() if name not in ("cmdstat_evalsha", "cmdstat_config|resetstat")
-        )
-        ends = spent["cmdstat_evalsha"]["calls"]
-        return {
-            "µs an end": spent["cmdstat_evalsha"]["usec_per_call"],
-            "commands in an end": calls / ends,
-            "held": these.held,
-        }
+        _ends(these, sample // 10)
+        _, found = _ends(these, sample - sample // 10)
+        return {**found, "held": these.held}
+
+
+def turns(held: Sequence[int] = (0, 4_096, 1_000_000), rounds: int = 30, sample: int = 300) -> Figures:
+    """Redis µs of one end with so many ended jobs held, each in a Redis of its own, turn by turn: medians."""
+    with ExitStack() as closing:
+        sides = [Jobs(closing.enter_context(_redis()), jobs=None, least=0) for _ in held]
+        for these, count in zip(sides, held, strict=True):
+            _hold(these, count)
+        spent: list[list[float]] = [[] for _ in held]
+        for number in range(rounds + 1):
+            for n in (*range(number % len(held), len(held)), *range(number % len(held))):
+                ids, found = _ends(sides[n], sample)
+                for job_id in ids:
+                    sides[n].store.forget(job_id)  # as many are held in every round
+                if number:  # the first warms up
+                    spent[n].append(found["µs an end"])
+        each = {f"µs an end with {count:,} held": median(one) for count, one in zip(held, spent, strict=True)}
+        most, least = max(each.values()), min(each.values())
+        return {**each, "most to least": most / least}
+
+
+def _ends(jobs: Jobs, count: int) -> tuple[list[str], Figures]:
+    """So many jobs that run are ended: their ids, and what Redis spent on their ends."""
+    running = [jobs.start() for _ in range(count)]
+    jobs.client.config_resetstat()
+    for job_id in running:
+        jobs.finish(job_id)
+    spent: Any = jobs.client.info("commandstats")
+    ends = spent["cmdstat_evalsha"]
+    own = ("cmdstat_evalsha", "cmdstat_config|resetstat")
+    commands = sum(one["calls"] for name, one in spent.items() if name not in own) / ends["calls"]
+    return running, {"µs an end": ends["usec_per_call"], "commands in an end": commands}
 
 
 #: Ended jobs by the thousand, each with its places; their records are small, as only their number matters.
@@ -240,12 +341,11 @@ def _redis(*options: str) -> Iterator[Any]:
 #: What is done at full size, and how it is called.
 ALL: dict[str, Callable[[], Figures]] = {
     "idle": lambda: idle(100_000),
+    "mixed": lambda: mixed(100_000),
     "cap": lambda: cap(40_960),
     "full": lambda: full(4_000, 50_000, 64),
     "full, without a keeper": lambda: full(4_000, 50_000, 64, keeper=False),
-    "an end with none held": lambda: cost(0),
-    "an end with 4,096 held": lambda: cost(4_096),
-    "an end with 1,000,000 held": lambda: cost(1_000_000),
+    "an end": turns,
     "an end that makes room": lambda: cost(4_096, room=4_096),
     "size": lambda: size(5_000),
 }

@@ -16,6 +16,7 @@ from redis import Redis
 from jobkit import JobExpired, Outcome, State, StoreRefused
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import WorkerProcess, eventually
+from tests.acceptance.full import fill
 
 Start = Callable[..., WorkerProcess]
 S = State
@@ -79,6 +80,12 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
     assert worker.alive
     ran = [line.split()[1] for line in notes.read_text().splitlines() if line.startswith("body")]
     assert len(ran) == len(set(ran))
+
+
+def test_while_redis_is_full_pages_are_shown_and_afterwards_all_is_well(tmp_path: Path) -> None:
+    report = fill(tmp_path, at_work=10, queued=40, seconds=4)
+    print(report)
+    assert (report.ended, report.page, report.lost) == (10, 200, 0)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])

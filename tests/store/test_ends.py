@@ -16,6 +16,7 @@ from jobkit.errors import InvalidOption, JobExpired, JobUnknown, TooManyPins
 from jobkit.model import Job
 from jobkit.states import Outcome, State
 from jobkit.store import End, JobStore, Limits, listening
+from jobkit.store.listening import Listener
 from jobkit.testing import eventually
 from tests.store.proxy import proxied
 from tests.store.test_retention import DONE, end
@@ -76,6 +77,25 @@ def test_an_end_between_looking_and_listening_is_not_missed(
     monkeypatch.setattr("jobkit.waiting.over", looking)
     monkeypatch.setattr("jobkit.waiting.QUIET", 60.0)
     assert reader(world).wait("j", timeout=20).state is State.FINISHED
+
+
+def test_an_end_nobody_announced_is_seen_when_it_is_quiet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobkit.waiting.QUIET", 0.1)
+    start(world, "j")
+    waiter = Waiter(reader(world), ["j"], timeout=20)
+    eventually(lambda: waiter.is_listening(world))
+    world.put(State.FINISHED, "j")  # as if it was said while no channel stood
+    waiter.join(10)
+    assert [(job.id, job.state) for job in waiter.found] == [("j", State.FINISHED)]
+
+
+def test_all_channels_stand_before_anything_is_looked_at(world: World) -> None:
+    ids = [f"j{n}" for n in range(2_500)]
+    with Listener(world.store, ids) as listener:
+        assert {count for _, count in world.client.pubsub_numsub(*(world.keys.key("events", one) for one in ids))} == {
+            1
+        }
+        assert list(listener.hear(0.3)) == []  # none that stood up later, after which all would be looked at again
 
 
 def test_a_run_that_is_followed_by_another_is_no_end(world: World) -> None:

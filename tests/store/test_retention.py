@@ -136,6 +136,21 @@ def test_the_order_is_exact_whatever_was_read(world: World) -> None:
     world.check()
 
 
+def test_the_victim_is_of_the_owner_with_the_most_whoever_is_looked_at_when(world: World) -> None:
+    world.store.limits = Limits(jobs=5, least=0)
+    for n in range(4):
+        end(world, f"most{n}", owner="most")
+    world.advance(10_000)
+    end(world, "last", owner="last")
+    scores = world.client.zrange(world.keys.key("heads"), 0, -1)
+    assert scores == [b"most", b"last"]
+    end(world, "new", owner="new")
+    assert left(world) == {"most1", "most2", "most3", "last", "new"}
+    end(world, "newer", owner="new")
+    assert left(world) == {"most2", "most3", "last", "new", "newer"}
+    world.check()
+
+
 def test_the_victim_is_of_the_owner_with_the_most(world: World) -> None:
     """R1: 4,000 jobs of one owner push out none of another's ten."""
     for n in range(10):

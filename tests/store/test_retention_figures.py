@@ -17,6 +17,15 @@ def test_after_many_jobs_and_a_while_nothing_is_left() -> None:
     assert found["memory after"] <= found["memory before"] * (1 + WITHIN)
 
 
+def test_who_is_pinned_stays_and_of_who_went_the_truth_is_said() -> None:
+    found = retention.mixed(1_000, pinned=10)
+    print(found)
+    right = ("pinned still there", "expired, and said so", "unknown, and said so")
+    assert [found[what] for what in right] == [1.0] * 3
+    assert found["keys after"] <= found["keys before"]
+    assert found["memory after to before"] <= 1.2  # of next to nothing
+
+
 def test_at_ten_times_the_cap_what_is_read_stays_and_the_cap_is_held() -> None:
     found = retention.cap(1_000, readers=20)
     assert found["held at most"] <= found["room"] * 1.01

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -60,14 +60,16 @@ class Flower:
 
 
 @contextmanager
-def flower(redis_url: str, folder: Path, *arguments: str) -> Iterator[Flower]:
+def flower(
+    redis_url: str, folder: Path, *arguments: str, app: str = APP, variables: Mapping[str, str] | None = None
+) -> Iterator[Flower]:
     """Start ``celery -A app flower`` and wait until it answers; it is ended with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = folder / f"flower-{port}.log"
-    command = [sys.executable, "-m", "celery", "-A", APP, "flower", f"--port={port}", "--address=127.0.0.1", *arguments]
-    env = {**os.environ, "SHOP_REDIS": redis_url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "celery", "-A", app, "flower", f"--port={port}", "--address=127.0.0.1", *arguments]
+    env = {**os.environ, "SHOP_REDIS": redis_url, "PYTHONPATH": str(ROOT), **(variables or {})}
     running = Flower(f"http://127.0.0.1:{port}", log)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=output)
