@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from benchmarks.counters import Neighbours
+from benchmarks.facts import RESULTS, about, disturbed
 from benchmarks.measure import ALL, MEASUREMENTS
 from benchmarks.report import Compared, compare, document, table
-from benchmarks.stage import BenchmarkFailed, flavour
+from benchmarks.stage import BenchmarkFailed
 from jobkit.errors import JobkitError
 
-RESULTS = Path(__file__).parent / "results"
 LATEST = RESULTS / "latest.json"
-DISTURBED = 0.1  # processors kept busy by other programs, from which on they can be seen in the figures
 
 Figures = dict[str, dict[str, list[float]]]  #: by figure, then by side, a value a round
 
@@ -33,38 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     neighbours, started = Neighbours(), time.monotonic()
     try:
-        about = _about(options)
+        facts = about(options.jobs, options.rounds, _sides(options))
         figures = _rounds(options)
     except (BenchmarkFailed, JobkitError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    about |= {"seconds": round(time.monotonic() - started), "others": round(neighbours.processors(), 2)}
-    _publish(compare(figures, about["sides"]), about, options.json)
+    facts |= {"seconds": round(time.monotonic() - started), "others": round(neighbours.processors(), 2)}
+    _publish(compare(figures, facts["sides"]), facts, options.json)
     return 0
 
 
-def _about(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "jobs": options.jobs,
-        "rounds": options.rounds,
-        "sides": _sides(options),
-        "server": flavour(),
-        "processors": os.cpu_count(),
-    }
-
-
-def _publish(compared: Sequence[Compared], about: dict[str, Any], path: Path) -> None:
-    print(table(compared, about["sides"]))
-    print(
-        "\n{rounds} rounds, turn by turn, of {jobs:,} no-op jobs; medians; ± half the spread. {server}.".format(**about)
-    )
-    if about["others"] > DISTURBED:
-        print("Disturbed: other programs kept {others} of {processors} processors busy.".format(**about))
+def _publish(compared: Sequence[Compared], facts: dict[str, Any], path: Path) -> None:
+    print(table(compared, facts["sides"]))
+    print(disturbed(facts))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document(compared, about), indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(document(compared, facts), indent=2, ensure_ascii=False) + "\n")
     print(f"written: {path}", file=sys.stderr)
 
 

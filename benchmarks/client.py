@@ -53,6 +53,19 @@ def latency(task: Any, jobs: int) -> dict[str, Any]:
     return {"seconds": seconds}
 
 
+def steps(task: Any, jobs: int) -> dict[str, Any]:
+    """The same, with a mark in the server's command stream before each job and after the last one."""
+    redis = Redis.from_url(apps.URL)
+    for _ in range(WARM_UP):
+        _round_trip(task)
+    for _ in range(jobs):
+        redis.echo(BEGIN)
+        _round_trip(task)
+    redis.echo(BEGIN)
+    redis.echo(END)
+    return {}
+
+
 def _each(task: Any, jobs: int) -> None:
     for _ in range(jobs):
         task.delay()
@@ -64,7 +77,7 @@ def _round_trip(task: Any) -> float:
     return time.perf_counter() - start
 
 
-VERBS = {"submit": submit, "bulk": bulk, "latency": latency}
+VERBS = {"submit": submit, "bulk": bulk, "latency": latency, "steps": steps}
 
 if __name__ == "__main__":
     print(json.dumps(VERBS[sys.argv[1]](getattr(apps, sys.argv[2]), int(sys.argv[3]))))

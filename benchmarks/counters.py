@@ -53,14 +53,14 @@ class Snapshot:
         }
 
 
-def snapshot(redis: Redis, jobs: int, worker: int | None = None) -> Snapshot:
-    """The counters now; `worker` is the process id of a worker's main process."""
+def snapshot(redis: Redis, jobs: int, *workers: int) -> Snapshot:
+    """The counters now; `workers` are the process ids of workers' main processes."""
     cpu: dict[str, Any] = redis.info("cpu")
     return Snapshot(
         jobs=jobs,
         commands=_commands(redis),
         redis_cpu=cpu["used_cpu_user"] + cpu["used_cpu_sys"],
-        worker_cpu=_cpu_of_tree(worker) if worker else 0.0,
+        worker_cpu=sum(map(_cpu_of_tree, workers)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -74,22 +73,28 @@ def latency(side: str, jobs: int) -> Figures:
 
 
 def commands(side: str, jobs: int) -> Figures:
-    """The commands of whole round trips by MONITOR: what clients sent, and what scripts did inside Redis."""
+    """The commands of whole round trips by MONITOR: what clients sent, and what scripts did inside Redis.
+
+    They are the median of all jobs: what a worker does by the clock falls to few of them.
+    """
     with stage(side) as scene, scene.worker("prefork"), scene.redis.monitor() as monitor:
-        scene.client("latency", jobs)
-        in_scripts = _between_marks(monitor.next_command)
+        scene.client("steps", jobs)
+        by_job = _between_marks(monitor.next_command)
     return {
-        "commands sent": in_scripts.count(False) / jobs,
-        "commands in scripts": in_scripts.count(True) / jobs,
+        "commands sent": statistics.median(found.count(False) for found in by_job),
+        "commands in scripts": statistics.median(found.count(True) for found in by_job),
     }
 
 
-def _between_marks(next_command: Callable[[], dict[str, str]]) -> list[bool]:
-    """For each command of the timed part: whether a script called it."""
-    while BEGIN not in next_command()["command"]:
-        pass
-    entries = itertools.takewhile(lambda entry: END not in entry["command"], iter(next_command, None))
-    return [entry["client_type"] == "lua" for entry in entries]
+def _between_marks(next_command: Callable[[], dict[str, str]]) -> list[list[bool]]:
+    """For each job, for each of its commands: whether a script called it."""
+    by_job: list[list[bool]] = []
+    while END not in (entry := next_command())["command"]:
+        if BEGIN in entry["command"]:
+            by_job.append([])
+        elif by_job:
+            by_job[-1].append(entry["client_type"] == "lua")
+    return by_job[:-1]
 
 
 def ended(side: str, jobs: int) -> Figures:

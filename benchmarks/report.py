@@ -158,3 +158,15 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def loaded(written: Mapping[str, Any]) -> list[Compared]:
+    """What `document` wrote, as it was."""
+    return [
+        Compared(
+            Row(figure, **one["row"]),
+            {name: Side(**side) for name, side in one["sides"].items()},
+            {name: Ratio(**found) for name, found in one["ratios"].items()},
+        )
+        for figure, one in written["figures"].items()
+    ]

@@ -63,8 +63,8 @@ class Stage:
         )
 
     @contextmanager
-    def start(self, *command: str) -> Iterator[Worker]:
-        """A worker, stopped at the end as by SIGTERM."""
+    def start(self, *command: str, kill: bool = False) -> Iterator[Worker]:
+        """A worker, stopped at the end as by SIGTERM, or with `kill` killed."""
         log = self.folder / "worker.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -73,7 +73,8 @@ class Stage:
         worker = Worker(process, log)
         try:
             yield worker
-            worker.stop()
+            if not kill:
+                worker.stop()
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -119,7 +120,7 @@ def stage(side: str) -> Iterator[Stage]:
         stamps = Path(name, "stamps")
         # CELERY_BROKER_URL wins over what an application says: nobody's own broker is to be measured.
         env = {name: value for name, value in os.environ.items() if not name.startswith("CELERY_")}
-        env |= {"BENCH_SIDE": side.split()[0], "BENCH_REDIS": server.url, "BENCH_STAMPS": str(stamps)}
+        env |= {"PYTHONPATH": str(ROOT), "BENCH_SIDE": side, "BENCH_REDIS": server.url, "BENCH_STAMPS": str(stamps)}
         with Redis.from_url(server.url, decode_responses=True) as redis:
             with suppress(ResponseError):  # Redis 7 keeps a histogram per command, which is not the jobs' memory
                 redis.config_set("latency-tracking", "no")

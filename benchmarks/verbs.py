@@ -72,17 +72,21 @@ HEAD = f"{'script':44} {'µs':>8} {'':4} {'in Redis':>9} {'commands':>9} {'libra
 
 def replay(client: Any, calls: Sequence[Call], jobs: int) -> list[Cost]:
     """Play these calls again for so many jobs, a batch of jobs at a time; the first batch does not count."""
-    rounds: list[list[Spent]] = [[] for _ in calls]
     libraries = [alone(client, call) for call in calls]
-    for _ in range(1 + jobs // BATCH):
-        ids = [uuid7().encode() for _ in range(BATCH)]
-        for call, found in zip(calls, rounds, strict=True):
-            before = _stats(client)
-            for job_id in ids:
-                client.execute_command(*call.of(job_id))
-            found.append(_spent(before, _stats(client), BATCH))
+    rounds = list(zip(*(batch(client, calls) for _ in range(1 + jobs // BATCH)), strict=True))
     costs = (_cost(call.verb, call.size, found[1:]) for call, found in zip(calls, rounds, strict=True))
     return [replace(cost, library=micros) for cost, micros in zip(costs, libraries, strict=True)]
+
+
+def batch(client: Any, calls: Sequence[Call]) -> list[Spent]:
+    """What each of these calls takes, for a batch of new jobs."""
+    ids, found = [uuid7().encode() for _ in range(BATCH)], []
+    for call in calls:
+        before = _stats(client)
+        for job_id in ids:
+            client.execute_command(*call.of(job_id))
+        found.append(_spent(before, _stats(client), BATCH))
+    return found
 
 
 def alone(client: Any, call: Call, text: str | None = None, times: int = 1_000) -> float:
@@ -104,9 +108,9 @@ def situations(client: Any, jobs: int, only: Sequence[str]) -> Iterator[Cost]:
         if only and case.script not in only:
             continue
         found = []
-        for batch in range(1 + jobs // BATCH):
+        for turn in range(1 + jobs // BATCH):
             client.flushdb()
-            worlds = [World(client, f"{batch}-{n}") for n in range(BATCH)]
+            worlds = [World(client, f"{turn}-{n}") for n in range(BATCH)]
             for world in worlds:
                 case.setup(world)
             before = _stats(client)

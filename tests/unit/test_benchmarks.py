@@ -6,10 +6,17 @@ import json
 import struct
 from pathlib import Path
 
+import pytest
+
+from benchmarks import peers
 from benchmarks.counters import Snapshot, Stamps
+from benchmarks.gate import judged as judged_by_gate
+from benchmarks.peers.measure import BULK
+from benchmarks.peers.table import PEERS, Peer
 from benchmarks.report import Ratio, compare, compared, document, judged, table
 from benchmarks.rows import Row
 
+FOLDER = Path(peers.__file__).parent
 SIDES = ("celery", "jobkit")
 
 
@@ -79,3 +86,21 @@ def test_nothing_on_the_first_side_has_no_ratio_and_the_document_is_json() -> No
 
 def two(celery: dict[str, list[float]], jobkit: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
     return {figure: {"celery": celery[figure], "jobkit": jobkit[figure]} for figure in celery}
+
+
+def test_the_gate_lets_no_command_more_and_hardly_a_bytecode_more_pass() -> None:
+    accepted = {"commands sent": 16.0, "delay() bytecodes": 1.0}
+    for bytecodes, verdict in ((1.019, ""), (1.03, "worse")):
+        found = judged_by_gate({"delay() bytecodes": bytecodes}, accepted, same_python=True)
+        assert found == {"delay() bytecodes": verdict}
+    found = judged_by_gate({"commands sent": 17.0, "delay() bytecodes": 1.05}, accepted, same_python=False)
+    assert found == {"commands sent": "worse", "delay() bytecodes": ""}
+    assert judged_by_gate({"commands sent": 15.0}, accepted, same_python=True) == {"commands sent": "better"}
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_other_queues_are_pinned_and_have_a_file(peer: Peer) -> None:
+    assert all("==" in requirement for requirement in peer.requirements)
+    text = (FOLDER / f"{peer.name}.py").read_text()
+    assert "def submit(task: str, jobs: int)" in text
+    assert ("def bulk(task: str, jobs: int)" in text) == (peer.name in BULK)
