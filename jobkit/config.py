@@ -32,6 +32,8 @@ class Settings:
     * `gone_jobs`, `gone_retention`: of how many jobs whose record has gone it stays known what became of them, and for
       how many seconds at most.
     * `max_message_bytes`: the largest message that is accepted.
+    * `unrecorded`: run messages that no record knows, as clients without jobkit send them; with False nothing is run
+      for those who can only write to the broker.
     * `celery_results`: also write Celery's own result key, for clients that do not have jobkit.
     * `patience`: seconds a client's call is tried again while Redis does not answer.
     * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
@@ -57,6 +59,7 @@ class Settings:
     gone_jobs: int = 20_000
     gone_retention: float = 86_400.0
     max_message_bytes: int = 8 * 1024 * 1024
+    unrecorded: bool = True
     celery_results: bool = False
     patience: float = 3.0
     keeper_interval: float = 0.5
@@ -110,6 +113,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gone_jobs": (_count, "a number above 0"),
     "gone_retention": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "max_message_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
+    "unrecorded": (lambda value: isinstance(value, bool), "True or False"),
     "celery_results": (lambda value: isinstance(value, bool), "True or False"),
     "patience": (_seconds, "seconds, 0 or more"),
     "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
-from celery.exceptions import Retry
+from celery.exceptions import NotRegistered, Retry
 from kombu.utils.encoding import bytes_to_str
 
 from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
 from jobkit.ext import ends, messages, restarts
 from jobkit.running import find
 from jobkit.states import ABOUT, State
-from jobkit.store import End
+from jobkit.store import End, queries
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -96,6 +96,8 @@ class Recording(_Base):
         self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
     ) -> None:
         """A task failed: recorded also where its result is ignored; or it runs again, if its policy has it so."""
+        if isinstance(exc, NotRegistered) and not self._is_its_task(task_id, request):
+            return ends.log.warning("a message that names job %s, but not its task, was dropped", task_id)
         if self._run_again(task_id, exc, traceback, request):
             return
         self._begin_end(task_id, exc, celery_states.FAILURE, traceback, request, store_result)
@@ -136,6 +138,14 @@ class Recording(_Base):
         end = replace(end, meta=self.payload(task_id, exc, celery_states.RETRY, traceback, request))
         ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
         return True
+
+    def _is_its_task(self, task_id: str, request: Any) -> bool:
+        # Anybody may have written a message: what it names ends only where the record says the same.
+        name = getattr(request, "name", None)
+        try:
+            return name is None or queries.fields(self.jobs.store, task_id, "task").get("task") == name
+        except JobNotFound:
+            return self.jobs.settings.unrecorded
 
     def payload(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None) -> Any:
         """What Celery's clients read of a result."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
@@ -23,6 +26,13 @@ RUN_HEADER = "job_run"
 LOCKS_HEADER = "job_locks"
 #: The headers of what a job started for later: its continuation, which gets its children's results; a compensation.
 RESULTS_HEADER, UNDO_HEADER = "job_results", "job_undo"
+
+#: The header a worker adds: the digest of what it received, see `digest`.
+DIGEST_HEADER = "job_digest"
+
+#: The headers that decide what a message runs, and within which limits.
+_DECIDING = ("id", "task", "timelimit", "expires", "retries")
+_DIGEST = re.compile(r'\{"digest": ?"([0-9a-f]+)"')
 
 #: Options of a publish that cannot be kept as text, and are found again when it is published once more.
 _LOCAL = frozenset({"declare", "retry_policy", "retry", "timeout", "confirm_timeout"})
@@ -46,14 +56,28 @@ def encoded(task: str, body: Any, options: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def pack(task: str, wire: dict[str, Any], limit: int) -> str:
+def digest(headers: Mapping[str, Any], body: str | bytes) -> str:
+    """What decides what a message runs, in short: kept with the record, and compared with what a worker received."""
+    said = json.dumps([headers.get(name) for name in _DECIDING]).encode()
+    return hashlib.blake2b(said + (body.encode() if isinstance(body, str) else bytes(body)), digest_size=10).hexdigest()
+
+
+def kept_digest(text: str) -> str:
+    """The digest of a kept message; "" of one that came from a client without jobkit."""
+    found = _DIGEST.match(text)
+    return found[1] if found else ""
+
+
+def pack(task: str, wire: dict[str, Any], limit: int, *, ours: bool = True) -> str:
     """All that is needed to publish this message later, as JSON text.
 
+    Its digest comes first, where the script that claims a run finds it; what is not `ours` has none.
     Raises: `NotSerializable` (also kombu's `EncodeError`), `PayloadTooLarge`.
     """
     given = {key: value for key, value in wire.items() if key not in _LOCAL and value is not None}
     # A Queue or an Exchange is known by its name; the app has it, or makes it, when the message is published.
-    kept = {key: getattr(value, "name", value) for key, value in given.items()}
+    kept: dict[str, Any] = {"digest": digest(wire["headers"], wire["body"])} if ours else {}
+    kept |= {key: getattr(value, "name", value) for key, value in given.items()}
     kept["declare"] = [entity.name for entity in wire.get("declare") or () if isinstance(entity, Queue)]
     if isinstance(body := kept["body"], bytes):
         kept["body"], kept["base64"] = base64.b64encode(body).decode(), True
@@ -86,12 +110,13 @@ def received(app: Celery, task: Any, request: dict[str, Any], args: Any, kwargs:
         "routing_key": queue,
     }
     wire = encoded(task.name, (args, kwargs, embed), wire)
-    return pack(task.name, wire, app.jobkit.settings.max_message_bytes)
+    return pack(task.name, wire, app.jobkit.settings.max_message_bytes, ours=False)
 
 
 def unpack(text: str, run: int) -> dict[str, Any]:
     """A kept message again, for this run of its job, as `Producer.publish` takes it."""
     wire: dict[str, Any] = json.loads(text)
+    wire.pop("digest", None)
     if wire.pop("base64", False):
         wire["body"] = base64.b64decode(wire["body"])
     wire["headers"] = {**wire["headers"], RUN_HEADER: run}

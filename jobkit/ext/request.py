@@ -1,13 +1,14 @@
 """What the worker's main process knows of a job: a child that died, a message that goes back, a revoke.
 
 Celery subclasses this class once more per task and replaces `on_success` and `execute_using_pool` without calling ours
-(`create_request_cls`): a success is recorded in the child.  All that runs here for a message that goes well is one
-`append`, when it is acknowledged.
+(`create_request_cls`): a success is recorded in the child.  All that runs here for a message that goes well is
+its digest, and one `append` when it is acknowledged.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import datetime, timezone
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -16,12 +17,13 @@ from celery.exceptions import Reject
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
-from jobkit.ext import acks, ends, restarts
+from jobkit.errors import JobNotFound, StoreError
+from jobkit.ext import acks, ends, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.ext.processes import family
 from jobkit.running import runs
 from jobkit.states import Outcome
-from jobkit.store import End
+from jobkit.store import End, queries
 
 #: How a run ends whose message goes back to the queue.
 GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
@@ -42,6 +44,24 @@ class JobRequest(Request):
     """A request whose job's end is recorded also where no result backend of ours sees it."""
 
     _crashed = _given_back = False
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self._request_dict[messages.DIGEST_HEADER] = messages.digest(message.headers, message.body)
+
+    def maybe_expire(self) -> bool | None:
+        """Expired?  Only what was submitted so: anybody may have written a message."""
+        now = self.expires and datetime.now(timezone.utc if self.expires.tzinfo else None)
+        return super().maybe_expire() if now and now > self.expires and self._is_genuine() else None
+
+    def _is_genuine(self) -> bool:
+        try:
+            kept = queries.fields(self._jobs.store, self.id, "message").get("message", "")
+        except JobNotFound:
+            return bool(self._jobs.settings.unrecorded)
+        except StoreError:
+            return True  # what follows says so
+        return messages.kept_digest(kept) in ("", self._request_dict[messages.DIGEST_HEADER])
 
     def acknowledge(self) -> None:
         """Acknowledge the message; one that does not arrive is acknowledged again."""
@@ -73,6 +93,9 @@ class JobRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The child died or the task was rejected; a failure inside the child is recorded there."""
+        if not return_ok and not self._is_genuine():
+            worker_state.task_ready(self)
+            return self.acknowledge()
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
         self._crashed = isinstance(exc, WorkerLostError)
         if isinstance(exc, Reject) and self.acknowledged:
@@ -94,7 +117,9 @@ class JobRequest(Request):
         return retried
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """The hard limit kills the child, and here what it has started."""
+        """The hard limit kills the child, and here what it has started; a forged one ends no job."""
+        if not self._is_genuine():
+            return
         with family(self.worker_pid) if not soft and self.worker_pid else nullcontext():
             super().on_timeout(soft, timeout)
         if not soft and not isinstance(self.task.backend, Recording):

@@ -95,9 +95,13 @@ def _lacks_locks(task: Any, uuid: str, request: dict[str, Any]) -> bool:
     policy = getattr(task, "policy", None)
     if policy is None or not getattr(policy, "locks", ()) or request.get(messages.LOCKS_HEADER):
         return False
-    store = task.app.jobkit.store
-    state, locks = store.call(lambda: store.client.hmget(store.keys.job(uuid), ["state", "locks"]))
-    return not locks and state in (None, State.QUEUED.value.encode())
+    jobs: JobKit = task.app.jobkit
+    store, names = jobs.store, ["state", "locks", "message"]
+    state, locks, message = store.call(lambda: store.client.hmget(store.keys.job(uuid), names))
+    if state is None:
+        return jobs.settings.unrecorded
+    genuine = messages.kept_digest((message or b"").decode()) in ("", request.get(messages.DIGEST_HEADER))
+    return not locks and genuine and state == State.QUEUED.value.encode()
 
 
 def _submit_with_locks(task: Any, request: dict[str, Any], args: Any, kwargs: Any) -> Any:
@@ -111,6 +115,8 @@ def _claim(
     jobs: JobKit, task: Any, uuid: str, request: dict[str, Any], args: Any, kwargs: Any
 ) -> tuple[Settled, Claim]:
     run, token = request.get(messages.RUN_HEADER), operation()
+    if run is not None and not isinstance(run, int):
+        run = 0  # forged: there is no such run
     delivery = request.get("delivery_info") or {}
     queue = delivery.get("routing_key") or ""
     # A client without jobkit kept nothing that could be published again: what came is kept now.
@@ -131,6 +137,8 @@ def _claim(
         os.getpid(),
         redelivered=redelivered,
         plan=plan,
+        digest=request.get(messages.DIGEST_HEADER) or "",
+        unrecorded=jobs.settings.unrecorded,
         blocks=orders.may_be_blocked(),
         run_time=policy.max_run_time,
         facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
@@ -165,7 +173,9 @@ def _tell_of(jobs: JobKit, task: Any, uuid: str, token: str, claim: Claim) -> No
 
 def _why(claim: Claim) -> str:
     if claim.code == "missing":
-        return "its record has gone"
+        return "there is no record of it"
+    if claim.code == "altered":
+        return "it is not the one that was submitted; that is published again"
     if claim.code == "stale":
         return f"it is for another run, the job is at run {claim.run} ({claim.state})"
     return f"the job is {claim.state}" + (f", claimed by {claim.worker.partition('|')[0]}" if claim.worker else "")

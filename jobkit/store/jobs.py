@@ -215,6 +215,8 @@ class JobStore:
         *,
         redelivered: bool,
         plan: Plan,
+        digest: str = "",
+        unrecorded: bool = True,
         blocks: bool = False,
         run_time: float | None = None,
         facts: Mapping[str, str | int] | None = None,
@@ -222,12 +224,13 @@ class JobStore:
         """Start a run: the first one is told `ok`, whoever comes later what became of it.
 
         `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `run_time`
-        is how many seconds it may take, `facts` fields of every claim; `blocks` says that something may be blocked.
+        is how many seconds it may take, `facts` fields of every claim; `blocks` says that something may be blocked;
+        `digest` is that of the message, `unrecorded` whether one that no record knows is accepted.
         """
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
-            "claim", job_id, token, clean(worker.partition("|")[0]), "", _or_empty(run), steps("claim"),
-            steps("confirm_removal"), BIRTH, OVER, "r" * redelivered + "b" * blocks, worker, pid,
+            "claim", job_id, token, clean(worker.partition("|")[0]), "", f"{_or_empty(run)} {digest}", steps("claim"),
+            steps("confirm_removal"), BIRTH if unrecorded else "", OVER, "r" * redelivered + "b" * blocks, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()),
         )  # fmt: skip

@@ -136,7 +136,7 @@ def test_messages_that_are_none_harm_nobody(lifecycle: ModuleType, start_worker:
     assert lifecycle.add.delay(1, 2).get(timeout=10) == 3
     assert worker.alive
     # A message that claims to be of a recorded job is believed only if there is such a job.
-    eventually(lambda: "add[x] dropped: its record has gone" in worker.log)
+    eventually(lambda: "add[x] dropped: there is no record of it" in worker.log)
     assert "body x" not in notes.read_text()
 
 

@@ -3,17 +3,19 @@
 -- include: _bonds
 -- include: _drop
 -- include: _kin
+-- include: _genuine
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
-ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit
-      6 steps of the claim  7 steps of a removal  8 steps of a birth  9 states of an ended or restarted run
+ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit; a space; its digest, or ""
+      6 steps of the claim  7 steps of a removal  8 steps of a birth, "" if who has no record is refused  9 states of an ended or restarted run
       10 "r" if the broker redelivered it, "b" if something may be blocked  11 worker  12 pid  13 ms it may run, or ""
       14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
 Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
       has them, its arguments, data and log level as they are now:
-      ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | refused | missing ]]
-local id, token, by, reason, run = unpack(ARGV, 1, 5)
-local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook"), clock()
+      ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | altered (it is not what was submitted) | refused | missing ]]
+local id, token, by, reason = unpack(ARGV, 1, 4)
+local run, digest = ARGV[5]:match("^(%S*) (%S*)$")
+local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook", "message"), clock()
 local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
 local common = 14 + ARGV[14]
 add(fields, unpack(ARGV, 15, common))
@@ -31,6 +33,8 @@ if seen(job, token) or job.token == token then return answer(job.token == token 
 if run ~= "" then
   if not job.state then return answer("missing") end
   if tonumber(run) ~= job.run then return answer("stale") end
+elseif ARGV[8] == "" then
+  if not job.state then return answer("missing") end
 elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") then
   -- A client without jobkit sent it: this is the first that is known of it, or it sent the same id once more.
   job.run = job.run + 1
@@ -51,6 +55,10 @@ if job.hook == run and has(ARGV[9], job.state) then
   return answer("hook")
 end
 local targets = walk(job.state, ARGV[6])
+if not is_genuine(job, digest) then
+  if targets then owe(job, at, 0) end
+  return answer("altered")
+end
 if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
   local born = {unpack(fields, 9 + ARGV[14])}
   if bonds().is_blocked(job, born) then
