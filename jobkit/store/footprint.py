@@ -22,8 +22,9 @@ _OF = {
     "locks": "lock waiters rate locks tickets openings",
     "blocks": "blocked blocks",
     "history": "history executions",
-    "definitions": "definition definitions declared ticks throttled",
-    "workers": "workers held orders reached",
+    "definitions": "definition definitions declared ticks expiring throttled",
+    "families": "children rollback unsettled",
+    "workers": "workers held orders reached runtimes",
 }
 ABOUT = {kind: about for about, kinds in _OF.items() for kind in kinds.split()}
 _SIZES = {b"hash": "hlen", b"zset": "zcard", b"set": "scard", b"list": "llen", b"stream": "xlen"}

@@ -20,6 +20,8 @@ OLDEST, FLAGS = (6, 2), (7, 0)
 ODD, WRONG = 1.0, 60.0
 #: The part of `maxmemory` from which on it is nearly full.
 NEARLY = 0.8
+#: Bytes a field may have for Redis to keep a hash packed, below which most records of jobs are not.
+PACKED = 1024
 
 Facts = dict[str, Any]
 
@@ -27,7 +29,7 @@ Facts = dict[str, Any]
 def examine(store: JobStore, *, deep: bool = True) -> list[Finding]:
     """Every check, in order; `deep` also looks at every job (a few µs of Redis each).  Raises: `StoreUnavailable`."""
     facts: Facts = store.call(lambda: store.client.info("everything"))
-    checks = (_version, _role, _policy, _memory, _persistence, _clock, _schema, _rights, _workers)
+    checks = (_version, _role, _policy, _memory, _packing, _persistence, _clock, _schema, _rights, _workers)
     found = [_checked(check, store, facts) for check in checks]
     return found + (_orphans(store) if deep else [])
 
@@ -88,6 +90,15 @@ def _memory(store: JobStore, facts: Facts) -> Finding:
         what = "New jobs are refused when it is full: raise maxmemory, or lower jobkit_retention."
         return Finding("warning", "memory", found, what)
     return Finding("ok", "memory", found)
+
+
+def _packing(store: JobStore, facts: Facts) -> Finding:
+    name = "hash-max-listpack-value"  # called so from Redis 7.0 on; the older name is understood by all
+    size = _config(store, "hash-max-ziplist-value") or _config(store, name)
+    found = f"{name} {size}" if size else "cannot be asked"
+    if size and int(size) < PACKED:
+        return Finding("ok", "packing", found, f"A job takes two fifths less with 4096: CONFIG SET {name} 4096")
+    return Finding("ok", "packing", found)
 
 
 def _persistence(store: JobStore, facts: Facts) -> Finding:

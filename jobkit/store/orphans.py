@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from jobkit.states import State
+from jobkit.store.belonging import strays
 from jobkit.store.jobs import JobStore
 from jobkit.store.keys import kind_of
 
@@ -25,17 +26,21 @@ def orphans(store: JobStore) -> tuple[int, dict[str, list[str]]]:
     found: dict[str, list[str]] = defaultdict(list)
     looked = 0
     for kind, name, key in _keys(store):
-        if kind == "job":
-            looked += 1
-            for what in _of_record(store, name):
-                if what in _of_record(store, name):
-                    found[what].append(name)
-        elif kind in INDEXES:
-            for job_id in _without_record(store, key):
-                found[f"entries of {kind} indexes without a record"].append(job_id)
-        elif not kind:
-            found["keys of no kind"].append(key)
+        looked += kind == "job"
+        for what, one in _of_key(store, kind, name, key):
+            found[what].append(one)
     return looked, dict(found)
+
+
+def _of_key(store: JobStore, kind: str, name: str, key: str) -> Iterator[tuple[str, str]]:
+    if kind == "job":
+        yield from ((what, name) for what in _of_record(store, name) if what in _of_record(store, name))
+    elif kind in INDEXES:
+        yield from ((f"entries of {kind} indexes without a record", one) for one in _without_record(store, key))
+    elif not kind:
+        yield "keys of no kind", key
+    else:
+        yield from strays(store, kind, name)
 
 
 def _keys(store: JobStore) -> Iterator[tuple[str, str, str]]:

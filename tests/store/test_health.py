@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from jobkit.definitions import Definition
 from jobkit.embedded import EmbeddedRedis
 from jobkit.errors import StoreUnavailable, UnsafeStore
+from jobkit.locks import Lock
 from jobkit.model import Finding
 from jobkit.states import State
-from jobkit.store import JobStore, health
+from jobkit.store import JobStore, blocks, definitions, families, health, workers
+from jobkit.store.definitions import Change
 from jobkit.store.footprint import footprint, per_ended_job
 from jobkit.store.orphans import orphans
 from jobkit.store.rights import commands
 from tests.store.test_retention import DONE, end
-from tests.store.world import World, holder
+from tests.store.world import NOW, WORKER, World, holder, plan
 
 
 def level(store: JobStore, what: str) -> str:
@@ -57,7 +60,8 @@ def store(server: EmbeddedRedis) -> Iterator[JobStore]:
 
 
 def test_a_redis_that_is_right_has_no_finding(store: JobStore) -> None:
-    assert {(one.level, one.do) for one in health.examine(store)} == {("ok", "")}
+    with configured(store.client, **{"hash-max-ziplist-value": "4096"}):
+        assert {(one.level, one.do) for one in health.examine(store)} == {("ok", "")}
     assert list(health.at_start(store)) == []
 
 
@@ -80,6 +84,13 @@ def test_eviction(store: JobStore, policy: str, most: str, expected: str) -> Non
                 list(health.at_start(store))
         else:
             assert [one.level for one in health.at_start(store)] == ([] if expected == "ok" else [expected])
+
+
+def test_records_that_redis_could_pack_are_said_and_no_warning(store: JobStore) -> None:
+    with configured(store.client, **{"hash-max-ziplist-value": "64"}):
+        found = of(store, "packing")
+    assert (found.level, found.found) == ("ok", "hash-max-listpack-value 64")
+    assert "CONFIG SET hash-max-listpack-value 4096" in found.do
 
 
 def test_a_redis_that_is_nearly_full(store: JobStore) -> None:
@@ -155,6 +166,17 @@ def everything(world: World) -> None:
         world.submit(f"g{n}", kin="group")
         world.claim(f"g{n}")
     world.store.finish("g0", holder(), DONE)
+    workers.beat(world.store, WORKER, 60)
+    for n in range(2):
+        world.submit(f"l{n}", locks=(Lock("tape"),))
+    blocks.block(world.store, "host", "eu", "offline", "", None, "operator")
+    world.submit("b", host="eu")
+    one = Definition("daily", "shop.pack", schedules=(60,), backup_every=30)  # type: ignore[arg-type]
+    definitions.define(world.store, [Change(one, NOW, NOW, 30_000)], "client", "op", 60.0)
+    world.submit("parent")
+    world.claim("parent")
+    families.keep(world.store, "parent", holder(), "rollback", plan("undo"))
+    world.submit("child", up="parent", upon="fail", fence="1 tok1", facts={"parent": "parent"})
 
 
 def test_what_fits_is_no_orphan(world: World) -> None:
@@ -170,6 +192,23 @@ BREAKAGES = {
     "records in no index of their state": lambda w: w.client.zrem(w.keys.state(State.QUEUED), "put-QUEUED"),
     "live jobs that expire": lambda w: w.client.expire(w.keys.job("put-RUNNING"), 1000),
     "ended jobs that never go": lambda w: w.client.zrem(w.keys.key("ended", "alice"), "e2"),
+    "holders of locks without a record": lambda w: w.client.hset(w.keys.key("lock", "tape"), "nobody", 1),
+    "waiters for locks without a record": lambda w: w.client.zadd(w.keys.key("waiters", "tape"), {"xnobody": 1}),
+    "locks in no list": lambda w: w.client.srem(w.keys.key("locks"), "tape"),
+    "locks nobody holds or waits for": lambda w: w.client.sadd(w.keys.key("locks"), "disk"),
+    "definitions in no list": lambda w: w.client.zrem(w.keys.key("definitions"), "daily"),
+    "entries of definitions without a definition": lambda w: w.client.delete(w.keys.key("definition", "daily")),
+    "entries of ticks without a definition": lambda w: w.client.zadd(w.keys.key("ticks"), {"gone~backup": 1}),
+    "entries of expiring without a definition": lambda w: w.client.zadd(w.keys.key("expiring"), {"gone": 1}),
+    "children without a record, of no parent": lambda w: w.client.zadd(w.keys.key("children", "gone"), {"nobody": 1}),
+    "compensations of jobs without a record": lambda w: w.client.delete(w.keys.job("parent")),
+    "pins of jobs without a record": lambda w: w.client.zadd(w.keys.key("pins", "gone"), {"me": 1}),
+    "pinned jobs without a record": lambda w: w.client.zadd(w.keys.key("pinned"), {"gone": 1}),
+    "families that never end": lambda w: w.client.hset(w.keys.key("family", "group"), "live", 0),
+    "members of no family": lambda w: w.client.delete(w.keys.key("family", "group")),
+    "jobs held back by no block": lambda w: w.client.hdel(w.keys.key("blocks"), "host eu"),
+    "jobs held back without a record": lambda w: w.client.delete(w.keys.job("b")),
+    "runs of unknown workers": lambda w: w.client.zrem(w.keys.key("workers"), WORKER),
     "keys of no kind": lambda w: w.client.set(w.keys.base + "stray", 1),
 }
 
@@ -202,7 +241,7 @@ def test_every_byte_is_counted(world: World) -> None:
     assert by["ended jobs", "job"].keys == 4 + sum(state.category.value == "ended" for state in State)
     assert by["indexes", "owner"].entries == 3
     assert by["held back", "pinned"].entries == 1
-    abouts = "live jobs,ended jobs,indexes,held back,workers,jobs gone,other"
+    abouts = "live jobs,ended jobs,indexes,held back,workers,jobs gone,locks,blocks,definitions,families,other"
     assert {one.about for one in found} <= set(abouts.split(","))
 
 
