@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types docs docs-check bench chaos parts clean
+.PHONY: help demo test lint format types docs docs-check bench figures chaos parts clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python -m
 PIP_INSTALL := $(RUN) pip install -qq --disable-pip-version-check
 
 # documents that are printed by the code, as name:module
-PAGES := states:jobkit.drawing cli:jobkit.cli.reference
+PAGES := states:jobkit.drawing cli:jobkit.cli.reference benchmarks:benchmarks.page
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,7 @@ types: $(VENV)/.test ## check the types
 
 docs: $(VENV)/.test ## print the documents that come from the code
 	@for page in $(PAGES); do $(RUN) $${page#*:} > docs/$${page%:*}.md; done
+	@$(RUN) benchmarks.plot > docs/benchmarks.svg
 
 docs-check: $(VENV)/.test
 	@for page in $(PAGES); do \
@@ -44,6 +45,13 @@ docs-check: $(VENV)/.test
 
 bench: $(VENV)/.test ## compare with plain Celery, side by side
 	$(RUN) benchmarks
+
+figures: $(VENV)/.test ## measure all there is to measure, on a quiet machine, for this release and its documents (an hour)
+	$(RUN) benchmarks --release
+	$(RUN) benchmarks.peers --release
+	$(RUN) benchmarks.growth --release
+	$(RUN) benchmarks.verbs --release
+	@$(MAKE) docs
 
 chaos: $(VENV)/.test ## kill, freeze and stop workers and the Redis under 5,000 jobs, then every scenario of faults at full size (CHAOS="…" are options of the first)
 	$(RUN) tests.chaos $(CHAOS)

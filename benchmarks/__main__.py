@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.counters import Neighbours
-from benchmarks.facts import RESULTS, about, disturbed
+from benchmarks.facts import RESULTS, about, disturbed, kept
 from benchmarks.measure import ALL, MEASUREMENTS
 from benchmarks.report import Compared, compare, document, table
 from benchmarks.stage import BenchmarkFailed
@@ -65,7 +65,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--noise", action="store_true", help="plain Celery on both sides: how far ratios stray by chance"
     )
-    parser.add_argument("--json", type=Path, metavar="PATH", help=f"where to write (default {LATEST})")
+    kept(parser)
     options = parser.parse_args(arguments)
     options.jobs = (1000 if options.quick else 5000) if options.jobs is None else options.jobs
     options.rounds = (3 if options.quick else 5) if options.rounds is None else options.rounds

@@ -59,8 +59,9 @@ def _instructions() -> None:
         _callgrind("--zero")
     if len(_marks) == TOTAL:
         _callgrind("--dump")
-        dump = max(Path(os.environ["BENCH_VALGRIND"]).glob(f"callgrind.out.{os.getpid()}.*"))
-        (total,) = (line for line in dump.read_text().splitlines() if line.startswith(("totals:", "summary:")))
+        # A child that was forked writes beside its parent, under the parent's name.
+        dump = max(Path(os.environ["BENCH_VALGRIND"]).glob("callgrind.out.*"), key=lambda path: path.stat().st_mtime)
+        (total,) = (line for line in dump.read_text().splitlines() if line.startswith("totals:"))
         _end([int(total.split()[1]) // JOBS])
 
 

@@ -59,8 +59,9 @@ def fill(client: Any, base: str, calls: Sequence[Call], count: int, what: str) -
 
 def _places(client: Any, base: str, template: bytes) -> Iterator[tuple[bytes, str, float]]:
     """The sets the template stands in."""
-    for key in client.scan_iter(f"{base}*", count=1000):
-        kind = client.type(key).decode()
+    records = f"{base}job:".encode()
+    for key in client.scan_iter(f"{base}*", count=10_000):
+        kind = "hash" if key.startswith(records) else client.type(key).decode()
         if kind == "zset" and (score := client.zscore(key, template)) is not None:
             yield key, kind, score
         elif kind == "set" and client.sismember(key, template):

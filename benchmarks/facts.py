@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -26,6 +27,14 @@ def about(jobs: int, rounds: int, sides: Sequence[str]) -> dict[str, Any]:
         "server": flavour(),
         "processors": os.cpu_count(),
     }
+
+
+def kept(parser: argparse.ArgumentParser, kind: str = "", usual: Path | None = None) -> None:
+    """Options that say where the figures are kept."""
+    where = f" (default {usual})" if usual else ""
+    parser.add_argument("--json", type=Path, default=usual, metavar="PATH", help=f"where to write the figures{where}")
+    text = "they are the figures of this release, for the documents"
+    parser.add_argument("--release", dest="json", action="store_const", const=release(kind), help=text)
 
 
 def disturbed(facts: dict[str, Any]) -> str:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from redis import Redis
 
 from benchmarks.crowd import fill
+from benchmarks.facts import kept
 from benchmarks.report import aligned
 from benchmarks.sent import Call, recorded
 from benchmarks.stage import BenchmarkFailed, stage
@@ -123,7 +123,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--live", type=int, default=1_000_000, help="live jobs of the second (default 1000000)")
     parser.add_argument("--ended", type=int, default=1_000_000, help="ended jobs of the third (default 1000000)")
     parser.add_argument("--jobs", type=int, default=3_000, help="jobs that are measured beside them (default 3000)")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write the figures")
+    kept(parser, "growth")
     return parser.parse_args(arguments)
 
 

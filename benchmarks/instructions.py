@@ -67,9 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("SKIPPED: there is no valgrind here. On Debian or Ubuntu: sudo apt-get install valgrind", file=sys.stderr)
         return 0
     print(f"{'':16} {'celery':>12} {'jobkit':>12}  ratio")
-    for path in options.only:
-        celery, jobkit = (count(side, path, callgrind=options.callgrind) for side in ("celery", "jobkit"))
-        print(f"{path:16} {celery:12,.0f} {jobkit:12,.0f} {jobkit / celery:6.3f}", flush=True)
+    try:
+        for path in options.only:
+            celery, jobkit = (count(side, path, callgrind=options.callgrind) for side in ("celery", "jobkit"))
+            print(f"{path:16} {celery:12,.0f} {jobkit:12,.0f} {jobkit / celery:6.3f}", flush=True)
+    except BenchmarkFailed as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

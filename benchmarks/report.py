@@ -165,7 +165,7 @@ def loaded(written: Mapping[str, Any]) -> list[Compared]:
     return [
         Compared(
             Row(figure, **one["row"]),
-            {name: Side(**side) for name, side in one["sides"].items()},
+            {name: Side(**side | {"values": tuple(side["values"])}) for name, side in one["sides"].items()},
             {name: Ratio(**found) for name, found in one["ratios"].items()},
         )
         for figure, one in written["figures"].items()

@@ -42,7 +42,8 @@ def recorded(scene: Stage) -> list[Call]:
         sent = list(_between_marks(monitor.connection.read_response))
     last = max(found for words in sent for word in words for found in _ID.findall(word))
     names = {hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest(): name for name in NAMES}
-    return [Call(names[words[1].decode()], words, last) for words in sent if any(last in word for word in words)]
+    ours = [words for words in sent if any(last in word for word in words)]
+    return [Call(names[words[1].decode()], words, last) for words in ours if words[1].decode() in names]
 
 
 def _between_marks(read: Callable[[], Any]) -> Iterator[tuple[bytes, ...]]:

@@ -13,11 +13,11 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
+from benchmarks.facts import kept
 from benchmarks.sent import Call, recorded
 from benchmarks.stage import flavour, stage
 from jobkit.embedded import EmbeddedRedis
@@ -171,7 +171,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every script in every situation the tests know")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=(), metavar="SCRIPT", help="of these, some")
     parser.add_argument("--details", action="store_true", help="the commands inside of each of these, too")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write the figures")
+    kept(parser, "verbs")
     options = parser.parse_args(arguments)
     if options.jobs < BATCH:
         parser.error(f"--jobs {options.jobs}: at least {BATCH} are needed")

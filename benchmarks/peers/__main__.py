@@ -7,10 +7,9 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from benchmarks.counters import Neighbours
-from benchmarks.facts import RESULTS, about, disturbed
+from benchmarks.facts import RESULTS, about, disturbed, kept
 from benchmarks.peers.measure import ROWS, SIDES, measure
 from benchmarks.peers.table import PEERS
 from benchmarks.report import Compared, aligned, compared, document, number, ratio
@@ -49,7 +48,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2_000, help="no-op jobs per measurement (default 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with all queues (default 5)")
     parser.add_argument("--only", nargs="+", choices=SIDES, default=SIDES, help="a selection; the first is the measure")
-    parser.add_argument("--json", type=Path, default=RESULTS / "peers.json", metavar="PATH", help="where to write")
+    kept(parser, "peers", RESULTS / "peers.json")
     return parser.parse_args(arguments)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import page, peers, plot
 from benchmarks.counters import Snapshot, Stamps
 from benchmarks.gate import judged as judged_by_gate
 from benchmarks.peers.measure import BULK
+from benchmarks.peers.measure import ROWS as PEER_ROWS
 from benchmarks.peers.table import PEERS, Peer
-from benchmarks.report import Ratio, compare, compared, document, judged, table
+from benchmarks.report import Ratio, compare, compared, document, judged, loaded, table
 from benchmarks.rows import Row
 
 FOLDER = Path(peers.__file__).parent
@@ -82,6 +84,35 @@ def test_nothing_on_the_first_side_has_no_ratio_and_the_document_is_json() -> No
     figure = written["figures"]["commands in scripts"]
     assert (figure["row"]["unit"], figure["sides"]["jobkit"]["values"], figure["ratios"]) == ("per job", [31.0], {})
     assert written["environment"]["celery"]
+
+
+def test_what_was_written_is_read_again_and_becomes_a_page_and_a_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, queues = ("celery", "bare", "jobkit"), ("celery", "jobkit", "saq")
+    compared = compare({"solo rate": {"celery": [100.0], "bare": [200.0], "jobkit": [250.0]}}, names)
+    figures = {row.figure: {queue: [10.0] for queue in queues} for row in PEER_ROWS}
+    facts = {
+        "at": "today", "rounds": 1, "jobs": 100, "server": "Redis 7", "processors": 2, "others": 0.5, "sides": queues,
+        "settings": dict.fromkeys(queues, "as it comes"),
+    }  # fmt: skip
+    written = {"": document(compared, facts), "peers": document(compare(figures, queues, PEER_ROWS), facts)}
+    written = json.loads(json.dumps(written))
+    assert loaded(written[""]) == compared
+    for module in (page, plot):
+        monkeypatch.setattr(module, "released", lambda kind="": written.get(kind))
+    text = "\n".join(page.page())
+    assert (
+        "| solo: throughput | jobs/s | 100 ±0% | 200 ±0% | 250 ±0% | 2.50 (2.50 to 2.50) | >= 2.5 met | 1.25 |" in text
+    )
+    assert "Other programs kept 0.5 of 2 processors busy" in text
+    assert "| saq | 10.0 | 10.0 |" in text
+    drawing = ElementTree.fromstring(plot.plot())
+    assert len([part for part in drawing.iter() if part.tag.endswith("rect")]) == 1 + 1 + 3 * len(queues)
+
+
+def test_the_documents_show_the_figures_that_are_kept() -> None:
+    docs = Path(peers.__file__).parent.parent.parent / "docs"
+    assert (docs / "benchmarks.md").read_text("utf-8") == page.text(), "docs/benchmarks.md is out of date: make docs"
+    assert (docs / "benchmarks.svg").read_text("utf-8") == plot.plot(), "docs/benchmarks.svg is out of date: make docs"
 
 
 def two(celery: dict[str, list[float]], jobkit: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
