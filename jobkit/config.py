@@ -34,6 +34,8 @@ class Settings:
     * `max_message_bytes`: the largest message that is accepted.
     * `unrecorded`: run messages that no record knows, as clients without jobkit send them; with False nothing is run
       for those who can only write to the broker.
+    * `transport`: take messages from a Redis broker, and put them there, in fewer round trips, where it is the store's
+      Redis too; False: as kombu does.
     * `celery_results`: also write Celery's own result key, for clients that do not have jobkit.
     * `patience`: seconds a client's call is tried again while Redis does not answer.
     * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
@@ -60,6 +62,7 @@ class Settings:
     gone_retention: float = 86_400.0
     max_message_bytes: int = 8 * 1024 * 1024
     unrecorded: bool = True
+    transport: bool = True
     celery_results: bool = False
     patience: float = 3.0
     keeper_interval: float = 0.5
@@ -114,6 +117,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gone_retention": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "max_message_bytes": (lambda value: isinstance(value, int) and value > 0, "a number of bytes above 0"),
     "unrecorded": (lambda value: isinstance(value, bool), "True or False"),
+    "transport": (lambda value: isinstance(value, bool), "True or False"),
     "celery_results": (lambda value: isinstance(value, bool), "True or False"),
     "patience": (_seconds, "seconds, 0 or more"),
     "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),

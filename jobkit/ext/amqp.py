@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery import current_task
@@ -14,16 +15,17 @@ from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
 from jobkit.errors import CannotSpawn, InvalidOption, StoreUnavailable
-from jobkit.ext import messages
+from jobkit.ext import messages, transport
 from jobkit.locks import Lock, checked
 from jobkit.policy import Policy
 from jobkit.running import find
 from jobkit.states import State
-from jobkit.store import Plan, Verdict
-from jobkit.store.values import operation
+from jobkit.store import Plan, Put, Verdict
+from jobkit.store.values import NOWHERE, operation
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu.connection import Connection
 
 #: What Celery calls the exchange by which RabbitMQ itself delays a message.
 _NATIVE_DELAY = "celery_delayed_27"
@@ -80,6 +82,11 @@ class JobAMQP(AMQP):
 
     app: Celery
 
+    @cached_property
+    def Connection(self) -> type[Connection]:
+        """What the app makes its broker connections of."""
+        return transport.connection_class(self.app.jobkit)
+
     def _create_task_sender(self) -> Callable[..., Any]:
         send = super()._create_task_sender()
 
@@ -122,20 +129,30 @@ class Recorder:
         if wish and wish.record:
             self._recorded = True
             return wish.record(plan)
+        put = self._put(wire)
         try:
             # Its own next run is all that a running job has: it is waited for as its end would be.
             verdict = self._app.jobkit.store.create(
-                plan, wire["headers"].get("origin") or "client", op=self._op, stubborn=bool(plan.token)
+                plan, wire["headers"].get("origin") or "client", op=self._op, put=put, stubborn=bool(plan.token)
             )
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
         _check_child(plan, verdict)
         sent = None
-        if verdict.code != "adopted" and verdict.state == State.QUEUED and verdict.code != "next":
+        if put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
             wire["headers"][messages.RUN_HEADER] = verdict.run
             sent = self._send(wire, plan.id, verdict.run)
         self._recorded = True
         return sent
+
+    def _put(self, wire: dict[str, Any]) -> Put:
+        """What kombu would put into the broker's Redis, where the script that records the job can do so."""
+        if not transport.shares_store(self._producer):
+            return NOWHERE
+        wire["headers"][messages.RUN_HEADER] = 1
+        with transport.caught() as puts, suppress(OperationalError):  # without a broker the record says what is wrong
+            self._producer.publish(**wire)
+        return (puts[0] or NOWHERE) if len(puts) == 1 else NOWHERE
 
     def _send(self, wire: dict[str, Any], job_id: str, run: int) -> Any:
         try:

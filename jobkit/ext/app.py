@@ -23,8 +23,9 @@ from jobkit.ext.backend import Recording
 from jobkit.ext.coalescing import Coalescing
 from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
-from jobkit.ext.install import backend_class, install, store_url
+from jobkit.ext.install import backend_class, install
 from jobkit.ext.ranking import Ranking
+from jobkit.ext.urls import store_url
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
 from jobkit.store import JobStore, Limits, Verdict, health, history

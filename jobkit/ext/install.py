@@ -9,17 +9,15 @@ import click
 from celery.app.backends import by_url
 from celery.utils.imports import symbol_by_name
 
-from jobkit.errors import InvalidOption
 from jobkit.ext import declaring, task
 from jobkit.ext.amqp import JobAMQP
 from jobkit.ext.backend import JobBackend, SentinelJobBackend
 from jobkit.ext.bootsteps import Keeper
 from jobkit.ext.result import JobResult
+from jobkit.ext.urls import REDIS, scheme, store_url
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
-
-_REDIS = frozenset({"redis", "rediss", "sentinel", "socket", "redis+socket"})
 
 
 def install(jobs: JobKit) -> None:
@@ -61,26 +59,9 @@ def _with_base(ours: type[Any], theirs: Any) -> type[Any]:
     return ours if issubclass(ours, base) else type(ours.__name__, (ours, base), {})
 
 
-def _scheme(url: Any) -> str:
-    return str(url).partition("://")[0].removeprefix("jobkit+") if isinstance(url, str) else ""
-
-
-def store_url(jobs: JobKit) -> str:
-    """Where the records are kept: `jobkit_backend`, else the result backend's Redis, else the broker's."""
-    conf = jobs.app.conf
-    for url in (jobs.settings.backend, conf.result_backend, conf.broker_write_url):
-        if _scheme(url) in _REDIS:
-            return str(url).removeprefix("jobkit+")
-    raise InvalidOption(
-        option="jobkit_backend",
-        value=jobs.settings.backend,
-        allowed="jobs are kept in Redis, and neither the result backend nor the broker is one: give its URL",
-    )
-
-
 def backend_class(url: str) -> type[JobBackend] | type[SentinelJobBackend]:
     """The class of our result backend for this URL."""
-    return SentinelJobBackend if _scheme(url) == "sentinel" else JobBackend
+    return SentinelJobBackend if scheme(url) == "sentinel" else JobBackend
 
 
 def _backend_factory(chosen: str | None) -> Callable[..., Any]:
@@ -88,7 +69,7 @@ def _backend_factory(chosen: str | None) -> Callable[..., Any]:
 
     def backend(app: Any, url: str | None = None) -> Any:
         configured = chosen or app.conf.result_backend
-        if configured and _scheme(configured) not in _REDIS:
+        if configured and scheme(configured) not in REDIS:
             kind, url = by_url(configured, app.loader)
             return kind(app=app, url=url)
         url = store_url(app.jobkit)

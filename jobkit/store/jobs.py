@@ -16,12 +16,14 @@ from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
 from jobkit.store.values import (
     DEFAULT_LIMITS,
+    NOWHERE,
     READER,
     Claim,
     End,
     Limits,
     Plan,
     Pruned,
+    Put,
     Settled,
     Verdict,
     clean,
@@ -67,6 +69,10 @@ class JobStore:
             return stubbornly(lambda: self._scripts(script, *args), self.url, late)
         return self.call(lambda: self._scripts(script, *args))
 
+    def command(self, script: str, *args: Any, load: bool = False) -> list[Any]:
+        """The command that runs a verb's script, for a connection of somebody else's."""
+        return self._scripts.command(script, *args, load=load)
+
     def check_schema(self) -> None:
         """Write the schema of a new namespace, or check that of an old one.  Raises: `SchemaMismatch`."""
         about = self.keys.key("about")
@@ -80,10 +86,13 @@ class JobStore:
 
     # -- the manager's verbs -------------------------------------------------------------------------------
 
-    def create(self, plan: Plan, by: str, reason: str = "", op: str = "", *, stubborn: bool = False) -> Verdict:
+    def create(
+        self, plan: Plan, by: str, reason: str = "", op: str = "", *, put: Put = NOWHERE, stubborn: bool = False
+    ) -> Verdict:
         """Record a job before its message is published.
 
-        Parameters: `stubborn` tries on for an hour while Redis cannot take it: the next run of one that runs.
+        Parameters: `put`, its message, if this call is to publish it too; `stubborn` tries on for an hour while Redis
+        cannot take it: the next run of one that runs.
         Returns: `ok` with its state, `next` if the id is running (kept as its next run).  Raises: `JobNotFound` for a
         predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one, `Fenced`
         where a run that has another owner by now plans its next one.
@@ -95,7 +104,7 @@ class JobStore:
             raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
         reply = self.run(
             "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
-            int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *plan.fields(),
+            int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *put, *plan.fields(),
             late=f"the next run of job {plan.id}" if stubborn else "",
         )  # fmt: skip
         if reply[0] == b"missing":

@@ -43,6 +43,11 @@ def source(name: str, *, test_clock: bool = False, flags: bool = True) -> str:
     return first + lua_names() + lua_graph() + "".join(map(_read, parts)) + body
 
 
+def is_lost(exc: Exception) -> bool:
+    """Does Redis say that it does not have a script (any more)?"""
+    return isinstance(exc, NoScriptError)
+
+
 def _included(name: str) -> list[str]:
     # What an include needs itself stands before it.
     return [part for direct in _INCLUDE.findall(_read(name)) for part in (*_included(direct), direct)]
@@ -69,6 +74,11 @@ class Scripts:
             return self._client.evalsha(sha, 1, self._base, *given)
         except NoScriptError:
             return self._load_and_run(name, given)
+
+    def command(self, name: str, *args: Any, load: bool = False) -> list[Any]:
+        """The command that runs a script on a connection of somebody else's; `load` where Redis has lost it."""
+        first = ["EVAL", self._source(name)] if load else ["EVALSHA", self._hashes.get(name) or self._hash(name)]
+        return [*first, 1, self._base, *args]
 
     def _load_and_run(self, name: str, given: list[Any]) -> Any:
         try:

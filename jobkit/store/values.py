@@ -28,6 +28,17 @@ class Verdict(NamedTuple):
     settle: tuple[str, ...] = ()
 
 
+class Put(NamedTuple):
+    """A message as the broker's Redis holds it, where that is the store's too: the script that records its job puts it.
+
+    `queue` is a key; `message` is for run 1, and altered for another; `db` is "" where it is the store's.
+    """
+
+    queue: str
+    message: str
+    db: str = ""
+
+
 class Claim(NamedTuple):
     """The answer to a claim: whether this process may run it, and what the job knows already.
 
@@ -80,6 +91,8 @@ class Limits:
         return ";".join("" if part is None else str(part) for part in parts)
 
 
+#: Its message is published by another.
+NOWHERE = Put("", "")
 #: Who has a job pinned that is to be kept until it is read.
 READER = "reader"
 #: Those of an app that says nothing.

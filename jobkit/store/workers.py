@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jobkit.store.graph import ACTIVE
+from jobkit.store.graph import ACTIVE, READY
 from jobkit.store.jobs import JobStore
 
 
@@ -37,9 +38,10 @@ def beat(store: JobStore, worker: str, lease: float) -> tuple[float, bool, bool]
 def rescue(store: JobStore, worker: str, most: int, until: float = 1e10) -> list[Lost]:
     """Take over runs of workers whose lease has run out: from now on only `worker` can write for them.
 
+    What they had reserved and not begun is published again.
     None where this comes to Redis after `until`, seconds of its time: whoever was late may only have been held up too.
     """
-    reply = store.run("rescue", worker, most, ACTIVE, int(until * 1000))
+    reply = store.run("rescue", worker, most, ACTIVE, int(until * 1000), READY)
     parts = iter(part.decode() if isinstance(part, bytes) else part for part in reply)
     rows = zip(*[parts] * len(Lost._fields), strict=True)
     return [Lost(job_id, int(run), *rest) for job_id, run, *rest in rows]
@@ -96,5 +98,13 @@ def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
 
 
 def disown(store: JobStore, worker: str, job_id: str) -> None:
-    """Forget a run this worker does not hold any more; one it holds stays."""
-    store.run("disown", job_id, worker, ACTIVE)
+    """Forget a run this worker does not hold any more; one it holds stays.
+
+    One whose message it had, and lost, is published again.
+    """
+    store.run("disown", job_id, worker, ACTIVE, READY)
+
+
+def hand_back(store: JobStore, worker: str, job_ids: Sequence[str]) -> int:
+    """A worker put these messages back, and has not begun their jobs; returns how many it held."""
+    return int(store.run("hand_back", worker, ACTIVE, *job_ids)) if job_ids else 0

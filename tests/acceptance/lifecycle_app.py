@@ -16,7 +16,9 @@ from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=os.environ.get("JOBKIT_TEST_BROKER", URL), backend=URL)
-app.conf.update(worker_prefetch_multiplier=1, jobkit_lease=2.0, jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+app.conf.update(jobkit_lease=2.0, jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+app.conf.worker_prefetch_multiplier = int(os.environ.get("JOBKIT_TEST_PREFETCH", "1"))
+app.conf.worker_disable_prefetch = "JOBKIT_TEST_NO_PREFETCH" in os.environ
 if "JOBKIT_TEST_LIMIT" in os.environ:
     app.conf.jobkit_on_finished_limit = float(os.environ["JOBKIT_TEST_LIMIT"])
 app.conf.jobkit_priorities = "JOBKIT_TEST_PRIORITIES" in os.environ

@@ -14,6 +14,7 @@ from jobkit.states import Outcome, State
 from jobkit.store import (
     End,
     JobStore,
+    Put,
     Verdict,
     blocks,
     coalescing,
@@ -349,6 +350,14 @@ CASES = {
     ),
     "suspend one that is blocked": Case("suspend", blocked, lambda s: s.suspend("j", "client")),
     "look": Case("look", submitted, lambda s: s.run("look", "due", "outbox"), ""),
+    "reserve": Case(
+        "reserve",
+        submitted,
+        lambda s: s.run("reserve", "w1@host|boot1", 9, 9, "", "unacked", "index", 1, 1, "j", "q"),
+        "",
+    ),
+    "hand_back": Case("hand_back", nothing, lambda s: workers.hand_back(s, "w1@host|boot1", ["j"]), "", 0),
+    "create, with its message": Case("create", nothing, lambda s: s.create(plan("m"), "client", put=Put("q", "text"))),
     "disown": Case("disown", stale, lambda s: workers.disown(s, "w1@host|boot1", "j"), "ok"),
     "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),
     "told, by another": Case("told", untold, lambda s: s.told("j", (1, "", "w1@host|boot1"), untold=True), "ok"),

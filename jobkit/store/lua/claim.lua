@@ -63,6 +63,7 @@ if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
   local born = {unpack(fields, 9 + ARGV[14])}
   if bonds().is_blocked(job, born) then
     bonds().place(job, at, token, by, "it may not start", born)
+    redis.call("SREM", key("held", ARGV[11]), id)
     return answer("blocked")
   end
 end

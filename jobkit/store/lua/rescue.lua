@@ -1,12 +1,13 @@
 -- flags: allow-oom
 --[[ rescue: take over the runs of workers whose lease has run out; the caller holds them now, and has to settle them.
 What it was handed before and did not settle (an answer was lost, or it could not) is handed to it again.
+The messages of what they had reserved and not begun are owed from now on.
 KEYS  1 base of the namespace
 ARGV  1 the caller's worker  2 how many at most  3 states a held run may stand in  4 ms of Redis's time until which the
-      caller can judge; what comes later was held up, and others may have been so too
+      caller can judge; what comes later was held up, and others may have been so too  5 states of one that may start
 Returns {id, run, state, worker that vanished, its policy, restarts so far, message, task, hook, …}; one that has ended was
 being told so ]]
-local me, most, active = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local me, most, active, ready = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5]
 local taken, at = {}, clock()
 if at > tonumber(ARGV[4]) then return taken end
 local function hand(id, from)
@@ -36,6 +37,8 @@ for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", at, 
       redis.call("HSET", key("job", id), "hook", hook:match("^%d+") .. begun .. worker .. " " .. me)
       redis.call("SADD", key("held", me), id)
       hand(id, worker)
+    elseif state and has(ready, state) then
+      redis.call("ZADD", key("outbox"), at, id)
     end
   end
   if worker ~= me and redis.call("EXISTS", key("held", worker)) == 0 then

@@ -1,0 +1,311 @@
+"""kombu's Redis transport, as far as messages of recorded jobs need less: they cannot be lost, whoever dies with them.
+
+A worker takes as many as it has room for in one round trip, and holds their jobs from that moment on; what it need not
+do for them is to write each down once more until it is acknowledged.  A client hands the message to the script that
+records the job.  All else (messages without a record, fanout, priorities, prefetch, shutdown) is kombu's own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from queue import Empty
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from kombu.connection import Connection
+from kombu.transport import redis as theirs
+from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+
+from jobkit.errors import StoreError
+from jobkit.ext import identity, messages, server
+from jobkit.ext.server import Server
+from jobkit.ext.urls import store_url
+from jobkit.store import Put, workers
+from jobkit.store.scripts import is_lost
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+log = logging.getLogger("jobkit")
+
+#: Messages one call takes at most where a worker has room for any number.
+BATCH = 100
+#: Where the channel of a client puts a message that is not to be sent by it.
+_puts: ContextVar[list[Put | None] | None] = ContextVar("jobkit_puts", default=None)
+
+
+@contextmanager
+def caught() -> Iterator[list[Put | None]]:
+    """What is published inside goes nowhere: it is in the list; None stands for what cannot be put by a script."""
+    puts: list[Put | None] = []
+    token = _puts.set(puts)
+    try:
+        yield puts
+    finally:
+        _puts.reset(token)
+
+
+class QoS(theirs.QoS):
+    """What was delivered and not acknowledged: of recorded jobs this memory is all that knows of it."""
+
+    channel: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ours: set[str] = set()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """A message was delivered."""
+        kept = self.channel.has_kept(message)
+        if kept is None:
+            return super().append(message, delivery_tag)
+        if kept:
+            self._ours.add(delivery_tag)
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """It is done with."""
+        if delivery_tag not in self._ours:
+            return super().ack(delivery_tag)
+        self._ours.discard(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """It is done with, or goes back to the end of its queue."""
+        if requeue or delivery_tag not in self._ours:
+            super().reject(delivery_tag, requeue=requeue)
+            self._ours.discard(delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put it back into its queue."""
+        if tag in self._ours:
+            self.channel.give_back(self._delivered[tag], leftmost)
+        else:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+
+
+class Channel(theirs.Channel):
+    """A channel that takes messages as many as there is room for, and gives them to who records a job."""
+
+    QoS = QoS
+    _more, _asked, _load = True, False, False
+    _in_poll: Any
+    _brpop_sent_at: Any
+    _kept: bool | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: Ids of jobs whose messages kombu took, one by one: to be said to be held, and said just now.
+        self._popped: list[str] = []
+        self._said: list[str] = []
+        self._unacknowledged = False
+        super().__init__(*args, **kwargs)
+
+    @cached_property
+    def _reserves(self) -> bool:
+        """Does this channel's process hold jobs, in the Redis its messages come from?"""
+        return identity.in_worker() and self.ack_emulation and self.connection.client.shares_store
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume from a queue; where nothing is acknowledged, as kombu does."""
+        self._unacknowledged |= no_ack
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    # -- what a client puts ----------------------------------------------------------------------------------------
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        puts = _puts.get()
+        if puts is None:
+            return super()._put(queue, message, **kwargs)
+        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        plain = queue not in self._expires
+        puts.append(Put(self.global_keyprefix + key, dumps(message), self.connection.client.db) if plain else None)
+
+    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **kwargs: Any) -> None:
+        puts = _puts.get()
+        if puts is None:
+            return super()._put_fanout(exchange, message, routing_key, **kwargs)
+        puts.append(None)
+
+    # -- what a worker takes ---------------------------------------------------------------------------------------
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for messages: for all there is room for while there are any, then wait for one, as kombu does."""
+        if not self._more or self._unacknowledged or not self._reserves:
+            return super()._brpop_start(timeout)
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        connection = self.client.connection
+        self._in_poll, self._asked, self._brpop_sent_at = connection, True, monotonic()
+        connection.send_command(*self._reserve(queues))
+
+    def _reserve(self, queues: list[str]) -> list[Any]:
+        # Celery may have put a bound of its own in place of this object's: then one at a time.
+        room = 1 if "can_consume" in vars(self.qos) else self.qos.can_consume_max_estimate() or BATCH
+        share = -(-room // len(queues)) if self.queue_order_strategy == "round_robin" else room
+        prefix = self.global_keyprefix
+        keys = [prefix + self._q_for_pri(queue, pri) for pri in self.priority_steps for queue in queues]
+        kept_at = (prefix + self.unacked_key, prefix + self.unacked_index_key)
+        self._said, self._popped = self._popped, []
+        db = self.connection.client.store_db
+        given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said, *keys)
+        return self._jobs.store.command("reserve", *given, load=self._load)
+
+    def _hold_popped(self) -> None:
+        """What was taken one by one is said with the next call; where there is no room for one it is said now."""
+        popped, self._popped = self._popped, []
+        self._jobs.store.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(popped), *popped)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Deliver what came."""
+        if not self._asked:
+            self._more = False
+            self._more = super()._brpop_read(**options)
+            if self._popped and not self.qos.can_consume():
+                self._hold_popped()
+            return self._more
+        try:
+            found = self._answer()
+        finally:
+            self._in_poll, self._asked = None, False
+            self._flush_brpop_reauth()
+        self._more = self._load or bool(found)
+        self._deliver_all(found)
+        if not found:
+            raise Empty
+        return True
+
+    def _answer(self) -> list[tuple[bytes, bytes, int]]:
+        connection = self.client.connection
+        try:
+            reply = self.client.parse_response(connection, "EVALSHA")
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        except self.ResponseError as exc:
+            if not is_lost(exc):
+                raise
+            self._load, reply = True, []
+            self._popped = self._said + self._popped
+        else:
+            self._load = False
+        parts = iter(reply)
+        return list(zip(parts, parts, parts, strict=True))
+
+    def _deliver_all(self, found: list[tuple[bytes, bytes, int]]) -> None:
+        failed: Exception | None = None
+        for key, message, kept in found:
+            queue = bytes_to_str(key).removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._kept = bool(kept)
+            try:
+                self.connection._deliver(loads(bytes_to_str(message)), queue)
+            except Exception as exc:  # the others were taken too, and must not be lost with it
+                failed = exc
+            finally:
+                self._kept = None
+        if failed:
+            raise failed
+
+    def has_kept(self, message: Any) -> bool | None:
+        """Does this worker hold the job of this message?  False: it is kept as kombu keeps it; None: it is not yet."""
+        if self._kept is not None or not self._reserves or messages.RUN_HEADER not in (message.headers or {}):
+            return self._kept
+        self._popped.append(str(message.headers["id"]))
+        return True
+
+    def give_back(self, message: Any, leftmost: bool) -> None:
+        """Put the message of a recorded job back into its queue."""
+        info = message.delivery_info
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            self._do_restore_message(message._raw, info["exchange"], info["routing_key"], pipe, leftmost)
+            pipe.execute()
+        try:
+            workers.hand_back(self._jobs.store, identity.worker(), [message.headers["id"]])
+        except StoreError as exc:
+            log.warning("job %s is still held, its message is back in its queue: %s", message.headers["id"], exc)
+
+    @property
+    def _jobs(self) -> JobKit:
+        jobs: JobKit = self.connection.client.jobs
+        return jobs
+
+
+class SentinelChannel(Channel, theirs.SentinelChannel):
+    """The same behind Redis Sentinel."""
+
+
+class Transport(theirs.Transport):
+    """kombu's Redis transport with such channels."""
+
+    Channel = Channel
+
+
+class SentinelTransport(theirs.SentinelTransport):
+    """The same behind Redis Sentinel."""
+
+    Channel = SentinelChannel
+
+
+_OURS = {theirs.Transport: Transport, theirs.SentinelTransport: SentinelTransport}
+
+
+class JobConnection(Connection):
+    """Celery's connection to its broker; one of kombu's Redis transports is replaced by ours.
+
+    Not by `broker_transport`: that would be read by people, and by Flower, where they read `redis://`.
+    """
+
+    jobs: JobKit
+
+    def get_transport_cls(self) -> Any:
+        """The class of the transport."""
+        chosen = super().get_transport_cls()
+        return _OURS.get(chosen, chosen) if self.jobs.settings.transport else chosen
+
+    @cached_property
+    def _broker(self) -> Server:
+        return server.of(self)
+
+    @cached_property
+    def _store(self) -> Server:
+        return server.of_url(store_url(self.jobs), self.jobs.app.conf.result_backend_transport_options)
+
+    def switch(self, conn_str: str) -> None:
+        """Go on with another broker."""
+        super().switch(conn_str)
+        self.__dict__.pop("_broker", None)
+
+    @property
+    def shares_store(self) -> bool:
+        """Are messages and records in the same Redis, and is the transport ours?"""
+        return self.get_transport_cls() in _OURS.values() and self._broker.shares(self._store)
+
+    @property
+    def db(self) -> str:
+        """The database of the messages, "" where it is that of the records."""
+        return "" if self._broker.db == self._store.db else self._broker.db
+
+    @property
+    def store_db(self) -> str:
+        """The database of the records, "" where it is that of the messages."""
+        return "" if self._broker.db == self._store.db else self._store.db
+
+
+def connection_class(jobs: JobKit) -> type[JobConnection]:
+    """The class of an app's broker connections: Celery makes them without saying whose they are."""
+    return type("JobConnection", (JobConnection,), {"jobs": jobs})
+
+
+def shares_store(producer: Any) -> bool:
+    """Can what this producer sends be put by the script that records its job?"""
+    connection = producer.connection
+    return isinstance(connection, JobConnection) and connection.shares_store

@@ -1,0 +1,151 @@
+"""A message and its record are written together where the broker's Redis is the store's; elsewhere kombu puts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection, Exchange, Queue
+from redis import Redis
+
+from jobkit import JobKit, State
+from jobkit.embedded import EmbeddedRedis
+from jobkit.ext import server
+from jobkit.ext.transport import Transport
+
+
+@contextmanager
+def small(broker: str, backend: str, **conf: Any) -> Iterator[tuple[JobKit, Any]]:
+    app = Celery("small", broker=broker, backend=backend)
+    app.conf.update(conf)
+
+    @app.task(name="small.add", shared=False)
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    jobs = JobKit(app)
+    yield jobs, add
+    jobs.close()
+
+
+def sent(jobs: JobKit) -> dict[str, int]:
+    """Commands since the last look, those in scripts included."""
+    found: dict[str, Any] = jobs.store.client.info("commandstats")
+    jobs.store.client.config_resetstat()
+    return {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in found.items()}
+
+
+def messages(client: Any, queue: str = "celery") -> list[dict[str, Any]]:
+    return [json.loads(text) for text in client.lrange(queue, 0, -1)]
+
+
+def without_chance(message: dict[str, Any]) -> dict[str, Any]:
+    """What two messages of one job have in common."""
+    properties = {k: v for k, v in message["properties"].items() if k not in ("delivery_tag", "reply_to")}
+    return {**message, "properties": properties}
+
+
+def test_delay_sends_one_command(jobs: JobKit, add: Any) -> None:
+    add.delay(1, 2)
+    sent(jobs)
+    for n in range(10):
+        add.delay(n, 1)
+    counted = sent(jobs)
+    assert counted["evalsha"] == counted["lpush"] == 10
+    assert not {"multi", "subscribe", "unsubscribe"} & counted.keys()
+    assert len(messages(jobs.store.client)) == 11
+
+
+def test_the_message_is_the_one_kombu_would_have_put(jobkit_store_url: str) -> None:
+    both = []
+    for on in (True, False):
+        with small(jobkit_store_url, jobkit_store_url, jobkit_transport=on) as (jobs, add):
+            add.apply_async((1, 2), task_id="same", headers={"color": "red"})
+            [message] = messages(jobs.store.client)
+            both.append(without_chance(message))
+            jobs.store.client.flushdb()
+    assert both[0] == both[1]
+    assert both[0]["headers"]["job_run"] == 1
+
+
+def test_people_read_the_url_they_wrote(app: Celery, jobs: JobKit) -> None:
+    assert app.connection_for_write().as_uri().startswith("redis://")
+    assert app.connection_for_read().get_transport_cls() is Transport
+    assert app.connection_for_read().clone().get_transport_cls() is Transport
+
+
+@pytest.mark.parametrize("databases", [("0", "2"), ("2", "0")])
+def test_messages_and_records_may_be_in_two_databases(databases: tuple[str, str]) -> None:
+    with EmbeddedRedis() as private:
+        broker, store = (f"{private.url.rpartition('/')[0]}/{database}" for database in databases)
+        with small(broker, store) as (jobs, add), Redis.from_url(broker) as queues:
+            handle = add.delay(1, 2)
+            assert handle.job.state is State.QUEUED
+            assert [one["headers"]["id"] for one in messages(queues)] == [handle.id]
+            assert jobs.store.client.llen("celery") == 0
+            assert sent(jobs)["select"]
+
+
+def test_priorities_and_key_prefixes_are_kept(jobkit_store_url: str) -> None:
+    options = {"global_keyprefix": "shop/", "sep": ":"}
+    with small(jobkit_store_url, jobkit_store_url, broker_transport_options=options) as (jobs, add):
+        add.apply_async((1, 2), priority=6)
+        add.apply_async((1, 2), queue="other")
+        queues = {key for key in jobs.store.client.keys("shop/*") if b"_kombu" not in key}
+        assert queues == {b"shop/celery:6", b"shop/other"}
+
+
+def test_what_goes_to_two_queues_goes_to_both(jobkit_store_url: str) -> None:
+    news = Exchange("news", type="direct")
+    queues = [Queue(name, news, routing_key="all") for name in ("left", "right")]
+    with small(jobkit_store_url, jobkit_store_url, task_queues=queues) as (jobs, add):
+        with jobs.app.connection_for_write() as connection:
+            for queue in queues:
+                queue(connection.default_channel).declare()
+        handle = add.apply_async((1, 2), exchange=news, routing_key="all")
+        for name in ("left", "right"):
+            assert [one["headers"]["job_run"] for one in messages(jobs.store.client, name)] == [1]
+        assert handle.job.state is State.QUEUED
+
+
+def test_a_connection_of_ones_own_is_used_as_it_is(jobs: JobKit, add: Any, jobkit_store_url: str) -> None:
+    with Connection(jobkit_store_url) as connection:
+        handle = add.apply_async((1, 2), connection=connection)
+    assert handle.job.state is State.QUEUED
+    assert len(messages(jobs.store.client)) == 1
+
+
+SENTINELS = "sentinel://one:26379;sentinel://two:26379"
+
+
+@pytest.mark.parametrize(
+    ("broker", "store", "shared"),
+    [
+        ("redis://localhost", "redis://localhost:6379/0", True),
+        ("redis://localhost:6379/1", "redis://localhost/2", True),
+        ("redis://localhost", "redis://localhost:6380", False),
+        ("redis://localhost", "redis://elsewhere", False),
+        ("redis://user:pass@localhost", "redis://localhost", False),
+        ("redis://user:pass@localhost", "redis://user:pass@localhost/3", True),
+        ("rediss://localhost", "rediss://localhost", True),
+        ("redis+socket:///tmp/r.sock", "socket:///tmp/r.sock?virtual_host=2", True),
+        ("redis+socket:///tmp/r.sock", "socket:///tmp/other.sock", False),
+        (SENTINELS, SENTINELS, True),
+        ("sentinel://one:26379", SENTINELS, False),
+        ("redis://localhost;redis://other", "redis://localhost", False),
+    ],
+)
+def test_which_brokers_are_the_stores_redis(broker: str, store: str, shared: bool) -> None:
+    options = {"master_name": "m"}
+    ours, theirs = server.of(Connection(broker, transport_options=options)), server.of_url(store, options)
+    assert ours.shares(theirs) is shared
+
+
+def test_databases_are_read_from_urls() -> None:
+    for url, db in (("redis://h/3", "3"), ("redis://h", "0"), ("redis+socket:///tmp/s?virtual_host=4", "4")):
+        assert server.of(Connection(url)).db == server.of_url(url, {}).db == db
+    assert server.of(Connection("sentinel://one/5;sentinel://two")).db == "5"
