@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection, Exchange, Queue
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
 from redis import Redis
 
 from jobkit import JobKit, State

@@ -16,7 +16,7 @@ DEAD = "w2@host|boot2"
 
 def message(job_id: str, run: int | None = 1, text: str = "") -> str:
     """As kombu writes one."""
-    headers = {"lang": "py", "task": "shop.pack", "id": job_id, "argsrepr": text}
+    headers: dict[str, Any] = {"lang": "py", "task": "shop.pack", "id": job_id, "argsrepr": text}
     if run is not None:
         headers["job_run"] = run
     info = {"exchange": "", "routing_key": "q"}
