@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from jobkit.errors import InvalidOption
@@ -115,6 +116,7 @@ def kind_of(rest: str) -> tuple[str, str]:
     return "", rest
 
 
-def lua_names() -> str:
-    """The same kinds as a Lua table, which the scripts begin with."""
-    return "local KINDS = {" + ", ".join(f'{kind} = "{prefix}"' for kind, prefix in KINDS.items()) + "}\n"
+def lua_names(kinds: Container[str] | None = None) -> str:
+    """The same kinds (or these of them) as a Lua table, which the scripts begin with."""
+    rows = (f'{kind} = "{prefix}"' for kind, prefix in KINDS.items() if kinds is None or kind in kinds)
+    return "local KINDS = {" + ", ".join(rows) + "}\n"

@@ -16,7 +16,12 @@ from jobkit.store.keys import lua_names
 
 _FLAGS = re.compile(r"^-- flags: ([\w, -]+)\n", re.MULTILINE)
 _INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
+_INSIDE = re.compile(r"^ *-- inside: (\w+)\n", re.MULTILINE)
+_KINDS = re.compile(r'"(\w+)"')
 _FILES = resources.files("jobkit.store") / "lua"
+
+#: What a script says that makes keys of kinds it is told.
+_ANY_KIND = "-- keys: any\n"
 
 #: Every script, by the name of its file.
 NAMES = tuple(
@@ -27,7 +32,8 @@ NAMES = tuple(
 
 
 def _read(name: str) -> str:
-    return (_FILES / f"{name}.lua").read_text(encoding="utf-8")
+    text = (_FILES / f"{name}.lua").read_text(encoding="utf-8")
+    return _INSIDE.sub(lambda found: _read(found[1]), text)
 
 
 @cache
@@ -40,7 +46,10 @@ def source(name: str, *, test_clock: bool = False, flags: bool = True) -> str:
     body = _read(name)
     first = f"#!lua flags={found[1]}\n" if flags and (found := _FLAGS.search(body)) else ""
     parts = dict.fromkeys(["_clock_test" if test_clock else "_clock", "_lib", *_included(name)])
-    return first + lua_names() + lua_graph() + "".join(map(_read, parts)) + body
+    text = lua_graph() + "".join(map(_read, parts)) + body
+    # Every call makes the table of kinds anew: most scripts name theirs, and need no others.
+    named = None if _ANY_KIND in body else {"clock", *_KINDS.findall(text)}
+    return first + lua_names(named) + text
 
 
 def is_lost(exc: Exception) -> bool:

@@ -1,3 +1,4 @@
+-- keys: any
 --[[ look: where there is something to do for a keeper, so that it asks once and not once per duty.
 KEYS  1 base of the namespace
 ARGV  1.. kinds: those sorted by a time

@@ -1,3 +1,4 @@
+-- keys: any
 --[[ query: one page of jobs, newest first; looks at a bounded number of entries and says where to go on.
 Entries of one score come in the order of the indexes, those of one index in its own: no text is compared here.
 KEYS  1 base of the namespace
