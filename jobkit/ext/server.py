@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from kombu.connection import Connection
+from kombu.transport.redis import SentinelTransport
 
 _PORTS = {"sentinel": 26379}
 
@@ -39,7 +40,7 @@ def of(connection: Connection) -> Server:
     options, host = connection.transport_options or {}, connection.hostname or "localhost"
     if host.startswith("socket://"):
         return of_url(host, options)
-    if connection.transport_cls == "sentinel":
+    if issubclass(connection.get_transport_cls(), SentinelTransport):
         return of_url(";".join(connection.alt or [f"sentinel://{host}:{connection.port}"]), options)._replace(
             user=connection.userid or "", db=_db(connection.virtual_host)
         )

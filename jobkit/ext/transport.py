@@ -8,7 +8,7 @@ records the job.  All else (messages without a record, fanout, priorities, prefe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -111,7 +111,7 @@ class Channel(theirs.Channel):
     @cached_property
     def _reserves(self) -> bool:
         """Does this channel's process hold jobs, in the Redis its messages come from?"""
-        return identity.in_worker() and self.ack_emulation and self.connection.client.shares_store
+        return identity.in_worker() and self.ack_emulation and self.connection.shares_store
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Consume from a queue; where nothing is acknowledged, as kombu does."""
@@ -126,7 +126,7 @@ class Channel(theirs.Channel):
             return super()._put(queue, message, **kwargs)
         key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
         plain = queue not in self._expires
-        puts.append(Put(self.global_keyprefix + key, dumps(message), self.connection.client.db) if plain else None)
+        puts.append(Put(self.global_keyprefix + key, dumps(message), self.connection.db) if plain else None)
 
     def _put_fanout(self, exchange: str, message: Any, routing_key: str, **kwargs: Any) -> None:
         puts = _puts.get()
@@ -155,7 +155,7 @@ class Channel(theirs.Channel):
         keys = [prefix + self._q_for_pri(queue, pri) for pri in self.priority_steps for queue in queues]
         kept_at = (prefix + self.unacked_key, prefix + self.unacked_index_key)
         self._said, self._popped = self._popped, []
-        db = self.connection.client.store_db
+        db = self.connection.store_db
         given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said, *keys)
         return self._jobs.store.command("reserve", *given, load=self._load)
 
@@ -235,7 +235,7 @@ class Channel(theirs.Channel):
 
     @property
     def _jobs(self) -> JobKit:
-        jobs: JobKit = self.connection.client.jobs
+        jobs: JobKit = self.connection.jobs
         return jobs
 
 
@@ -244,12 +244,37 @@ class SentinelChannel(Channel, theirs.SentinelChannel):
 
 
 class Transport(theirs.Transport):
-    """kombu's Redis transport with such channels."""
+    """kombu's Redis transport with such channels; every app has a class of its own, that knows it."""
 
     Channel = Channel
+    jobs: JobKit
+    client: Any
+
+    @cached_property
+    def _servers(self) -> tuple[Server, Server]:
+        options = self.jobs.app.conf.result_backend_transport_options
+        return server.of(self.client), server.of_url(store_url(self.jobs), options)
+
+    @property
+    def shares_store(self) -> bool:
+        """Are messages and records in the same Redis?"""
+        broker, store = self._servers
+        return broker.shares(store)
+
+    @property
+    def db(self) -> str:
+        """The database of the messages, "" where it is that of the records."""
+        broker, store = self._servers
+        return "" if broker.db == store.db else broker.db
+
+    @property
+    def store_db(self) -> str:
+        """The database of the records, "" where it is that of the messages."""
+        broker, store = self._servers
+        return "" if broker.db == store.db else store.db
 
 
-class SentinelTransport(theirs.SentinelTransport):
+class SentinelTransport(Transport, theirs.SentinelTransport):
     """The same behind Redis Sentinel."""
 
     Channel = SentinelChannel
@@ -259,53 +284,31 @@ _OURS = {theirs.Transport: Transport, theirs.SentinelTransport: SentinelTranspor
 
 
 class JobConnection(Connection):
-    """Celery's connection to its broker; one of kombu's Redis transports is replaced by ours.
+    """Celery's connection to its broker; those it is cloned to and pooled as have its transport.
 
-    Not by `broker_transport`: that would be read by people, and by Flower, where they read `redis://`.
+    It is not set by `broker_transport`: that is what people, and Flower, read where they wrote `redis://`.
     """
 
     jobs: JobKit
+    #: kombu's transports, and what stands for them here.
+    transports: Mapping[type, type]
 
-    def get_transport_cls(self) -> Any:
-        """The class of the transport."""
-        chosen = super().get_transport_cls()
-        return _OURS.get(chosen, chosen) if self.jobs.settings.transport else chosen
-
-    @cached_property
-    def _broker(self) -> Server:
-        return server.of(self)
-
-    @cached_property
-    def _store(self) -> Server:
-        return server.of_url(store_url(self.jobs), self.jobs.app.conf.result_backend_transport_options)
-
-    def switch(self, conn_str: str) -> None:
-        """Go on with another broker."""
-        super().switch(conn_str)
-        self.__dict__.pop("_broker", None)
-
-    @property
-    def shares_store(self) -> bool:
-        """Are messages and records in the same Redis, and is the transport ours?"""
-        return self.get_transport_cls() in _OURS.values() and self._broker.shares(self._store)
-
-    @property
-    def db(self) -> str:
-        """The database of the messages, "" where it is that of the records."""
-        return "" if self._broker.db == self._store.db else self._broker.db
-
-    @property
-    def store_db(self) -> str:
-        """The database of the records, "" where it is that of the messages."""
-        return "" if self._broker.db == self._store.db else self._store.db
+    def _init_params(self, *args: Any, **kwargs: Any) -> None:
+        super()._init_params(*args, **kwargs)
+        if self.jobs.settings.transport:
+            self.transport_cls = self.transports.get(self.get_transport_cls(), self.transport_cls)
 
 
 def connection_class(jobs: JobKit) -> type[JobConnection]:
     """The class of an app's broker connections: Celery makes them without saying whose they are."""
-    return type("JobConnection", (JobConnection,), {"jobs": jobs})
+    made = {their: type(our.__name__, (our,), {"jobs": jobs}) for their, our in _OURS.items()}
+    names = {our: "sentinel" if issubclass(our, SentinelTransport) else "redis" for our in made.values()}
+    aliases: dict[Any, str] = {**Connection.resolve_aliases, **names}
+    known = {"jobs": jobs, "transports": made, "resolve_aliases": aliases}
+    return type("JobConnection", (JobConnection,), known)
 
 
 def shares_store(producer: Any) -> bool:
     """Can what this producer sends be put by the script that records its job?"""
-    connection = producer.connection
-    return isinstance(connection, JobConnection) and connection.shares_store
+    transport = getattr(producer.connection, "transport", None)
+    return isinstance(transport, Transport) and transport.shares_store

@@ -71,11 +71,9 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
     with full(server):
         with pytest.raises(StoreRefused, match="maxmemory"):
             lifecycle.add.delay(1, 1)
-        for handle in first:
-            assert eventually(lambda handle=handle: came_of(handle)) is Outcome.SUCCEEDED  # type: ignore[misc]
-        eventually(lambda: "Connection to broker lost" in worker.log, 30)  # it tries to take the messages that wait
-    for handle in waiting:
-        assert eventually(lambda handle=handle: came_of(handle), 40) is Outcome.SUCCEEDED  # type: ignore[misc]
+        # What was accepted before it was full is run: what that takes is less than what it gives back.
+        for handle in (*first, *waiting):
+            assert eventually(lambda handle=handle: came_of(handle), 30) is Outcome.SUCCEEDED  # type: ignore[misc]
     assert lifecycle.add.delay(2, 2).get(timeout=20) == 4
     assert worker.alive
     ran = [line.split()[1] for line in notes.read_text().splitlines() if line.startswith("body")]
