@@ -309,6 +309,10 @@ def connection_class(jobs: JobKit) -> type[JobConnection]:
 
 
 def shares_store(producer: Any) -> bool:
-    """Can what this producer sends be put by the script that records its job?"""
-    transport = getattr(producer.connection, "transport", None)
+    """Can what this producer sends be put by the script that records its job?
+
+    Not before it is connected: kombu waits for a Redis that does not answer without an end, the record does not.
+    """
+    connection = producer.connection
+    transport = connection.transport if connection is not None and connection.connected else None
     return isinstance(transport, Transport) and transport.shares_store
