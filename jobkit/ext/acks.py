@@ -26,8 +26,14 @@ class Acknowledgements:
         lost = [message for message in self._late if _is_open(message)]
         self._late = [message for message in (sent.popleft() for _ in range(len(sent))) if _is_open(message)]
         for message in lost:
-            self._worker.consumer.call_soon(self._again, message)  # in the thread the connection belongs to
+            self._worker.consumer.call_soon(self._look, message)  # in the thread the connection belongs to
         return len(lost)
+
+    def _look(self, message: Any) -> None:
+        # What is to be done soon is done in any order: Celery's own acknowledgement may stand behind this, and must
+        # find the message open.  In the next turn it has been done.
+        if _is_open(message):
+            self._worker.consumer.call_soon(self._again, message)
 
     def _again(self, message: Any) -> None:
         if _is_open(message):

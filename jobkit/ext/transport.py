@@ -224,19 +224,35 @@ class Channel(theirs.Channel):
 
     def give_back(self, message: Any, leftmost: bool) -> None:
         """Put the message of a recorded job back into its queue."""
-        info = message.delivery_info
-        with self.conn_or_acquire() as client, client.pipeline() as pipe:
-            self._do_restore_message(message._raw, info["exchange"], info["routing_key"], pipe, leftmost)
-            pipe.execute()
+        job_id, info, pipe = message.headers["id"], message.delivery_info, Pushes(self)
+        self._do_restore_message(message._raw, info["exchange"], info["routing_key"], pipe, leftmost)
         try:
-            workers.hand_back(self._jobs.store, identity.worker(), [message.headers["id"]])
+            if self._popped:
+                self._hold_popped()
+            workers.hand_back(self._jobs.store, identity.worker(), job_id, pipe.puts)
         except StoreError as exc:
-            log.warning("job %s is still held, its message is back in its queue: %s", message.headers["id"], exc)
+            log.warning("the message of job %s is not back in its queue, it is published again: %s", job_id, exc)
 
     @property
     def _jobs(self) -> JobKit:
         jobs: JobKit = self.connection.jobs
         return jobs
+
+
+class Pushes:
+    """Stands in for a pipeline while kombu says where it would put a message back."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._prefix, self._db = channel.global_keyprefix, channel.connection.db
+        self.puts: list[tuple[str, Put]] = []
+
+    def lpush(self, key: str, message: str) -> None:
+        """To the end of the queue."""
+        self.puts.append(("L", Put(self._prefix + key, message, self._db)))
+
+    def rpush(self, key: str, message: str) -> None:
+        """To its head."""
+        self.puts.append(("R", Put(self._prefix + key, message, self._db)))
 
 
 class SentinelChannel(Channel, theirs.SentinelChannel):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jobkit.store.graph import ACTIVE, READY
 from jobkit.store.jobs import JobStore
+from jobkit.store.values import Put
 
 
 class Lost(NamedTuple):
@@ -105,6 +106,11 @@ def disown(store: JobStore, worker: str, job_id: str) -> None:
     store.run("disown", job_id, worker, ACTIVE, READY)
 
 
-def hand_back(store: JobStore, worker: str, job_ids: Sequence[str]) -> int:
-    """A worker put these messages back, and has not begun their jobs; returns how many it held."""
-    return int(store.run("hand_back", worker, ACTIVE, *job_ids)) if job_ids else 0
+def hand_back(store: JobStore, worker: str, job_id: str, puts: Sequence[tuple[str, Put]]) -> bool:
+    """Put the message of a job that a worker has reserved and not begun back: each to the "L" or "R" end of its queue.
+
+    Returns: False of a job it runs, or does not hold any more: its message is published again anyway.
+    """
+    db = puts[0][1].db if puts else ""
+    flat = (part for side, put in puts for part in (side, put.queue, put.message))
+    return bool(store.run("hand_back", job_id, worker, ACTIVE, db, *flat)[0] == b"ok")

@@ -47,6 +47,11 @@ def submitted(world: World) -> None:
     world.submit()
 
 
+def reserved(world: World) -> None:
+    submitted(world)
+    world.client.sadd(world.keys.key("held", "w1@host|boot1"), "j")
+
+
 def running(world: World) -> None:
     world.submit()
     world.claim()
@@ -356,7 +361,12 @@ CASES = {
         lambda s: s.run("reserve", "w1@host|boot1", 9, 9, "", "unacked", "index", 1, 1, "j", "q"),
         "",
     ),
-    "hand_back": Case("hand_back", nothing, lambda s: workers.hand_back(s, "w1@host|boot1", ["j"]), "", 0),
+    "hand_back": Case(
+        "hand_back",
+        reserved,
+        lambda s: workers.hand_back(s, "w1@host|boot1", "j", [("R", Put("q", "text"))]),
+        "refused",
+    ),
     "create, with its message": Case("create", nothing, lambda s: s.create(plan("m"), "client", put=Put("q", "text"))),
     "disown": Case("disown", stale, lambda s: workers.disown(s, "w1@host|boot1", "j"), "ok"),
     "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),

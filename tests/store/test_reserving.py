@@ -151,14 +151,16 @@ def test_what_a_living_worker_has_lost_is_owed_and_what_it_runs_is_not(world: Wo
     assert world.holds("held", WORKER) == {"runs"}
 
 
-def test_what_is_back_in_its_queue_is_not_held(world: World) -> None:
-    submit(world)
-    submit(world, "runs")
+def test_what_is_put_back_is_not_held_and_what_runs_is_not_put_back(world: World) -> None:
+    for job_id in ("j", "runs", "lost"):
+        submit(world, job_id)
     reserve(world, "q")
     world.claim("runs")
-    assert workers.hand_back(world.store, WORKER, ["j", "runs"]) == 1
+    workers.disown(world.store, WORKER, "lost")  # owed from now on
+    back = {one: workers.hand_back(world.store, WORKER, one, [("R", Put("q", one))]) for one in ("j", "runs", "lost")}
+    assert back == {"j": True, "runs": False, "lost": False}
+    assert world.client.lrange("q", 0, -1) == [b"j"]
     assert world.holds("held", WORKER) == {"runs"}
-    assert workers.hand_back(world.store, WORKER, []) == 0
 
 
 def test_a_job_that_has_ended_is_held_by_nobody(world: World) -> None:
