@@ -15,7 +15,8 @@ from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
 from jobkit.errors import CannotSpawn, InvalidOption, StoreUnavailable
-from jobkit.ext import messages, transport
+from jobkit.ext import connections, messages
+from jobkit.ext.putting import caught
 from jobkit.locks import Lock, checked
 from jobkit.policy import Policy
 from jobkit.running import find
@@ -85,7 +86,7 @@ class JobAMQP(AMQP):
     @cached_property
     def Connection(self) -> type[Connection]:
         """What the app makes its broker connections of."""
-        return transport.connection_class(self.app.jobkit)
+        return connections.connection_class(self.app.jobkit)
 
     def _create_task_sender(self) -> Callable[..., Any]:
         send = super()._create_task_sender()
@@ -147,10 +148,10 @@ class Recorder:
 
     def _put(self, wire: dict[str, Any]) -> Put:
         """What kombu would put into the broker's Redis, where the script that records the job can do so."""
-        if not transport.shares_store(self._producer):
+        if not connections.shares_store(self._producer):
             return NOWHERE
         wire["headers"][messages.RUN_HEADER] = 1
-        with transport.caught() as puts, suppress(OperationalError):  # without a broker the record says what is wrong
+        with caught() as puts, suppress(OperationalError):  # without a broker the record says what is wrong
             self._producer.publish(**wire)
         return (puts[0] or NOWHERE) if len(puts) == 1 else NOWHERE
 

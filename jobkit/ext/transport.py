@@ -8,25 +8,22 @@ records the job.  All else (messages without a record, fanout, priorities, prefe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cached_property
 from queue import Empty
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from kombu.connection import Connection
 from kombu.transport import redis as theirs
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import loads
 
 from jobkit.errors import StoreError
 from jobkit.ext import identity, messages, server
+from jobkit.ext.putting import Pushes, Putting
 from jobkit.ext.server import Server
 from jobkit.ext.urls import store_url
-from jobkit.store import Put, workers
+from jobkit.store import workers
 from jobkit.store.scripts import is_lost
 
 if TYPE_CHECKING:
@@ -36,19 +33,6 @@ log = logging.getLogger("jobkit")
 
 #: Messages one call takes at most where a worker has room for any number.
 BATCH = 100
-#: Where the channel of a client puts a message that is not to be sent by it.
-_puts: ContextVar[list[Put | None] | None] = ContextVar("jobkit_puts", default=None)
-
-
-@contextmanager
-def caught() -> Iterator[list[Put | None]]:
-    """What is published inside goes nowhere: it is in the list; None stands for what cannot be put by a script."""
-    puts: list[Put | None] = []
-    token = _puts.set(puts)
-    try:
-        yield puts
-    finally:
-        _puts.reset(token)
 
 
 class QoS(theirs.QoS):
@@ -92,7 +76,7 @@ class QoS(theirs.QoS):
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
 
 
-class Channel(theirs.Channel):
+class Channel(Putting, theirs.Channel):
     """A channel that takes messages as many as there is room for, and gives them to who records a job."""
 
     QoS = QoS
@@ -117,24 +101,6 @@ class Channel(theirs.Channel):
         """Consume from a queue; where nothing is acknowledged, as kombu does."""
         self._unacknowledged |= no_ack
         return super().basic_consume(queue, no_ack, *args, **kwargs)
-
-    # -- what a client puts ----------------------------------------------------------------------------------------
-
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        puts = _puts.get()
-        if puts is None:
-            return super()._put(queue, message, **kwargs)
-        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-        plain = queue not in self._expires
-        puts.append(Put(self.global_keyprefix + key, dumps(message), self.connection.db) if plain else None)
-
-    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **kwargs: Any) -> None:
-        puts = _puts.get()
-        if puts is None:
-            return super()._put_fanout(exchange, message, routing_key, **kwargs)
-        puts.append(None)
-
-    # -- what a worker takes ---------------------------------------------------------------------------------------
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for messages: for all there is room for while there are any, then wait for one, as kombu does."""
@@ -239,22 +205,6 @@ class Channel(theirs.Channel):
         return jobs
 
 
-class Pushes:
-    """Stands in for a pipeline while kombu says where it would put a message back."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._prefix, self._db = channel.global_keyprefix, channel.connection.db
-        self.puts: list[tuple[str, Put]] = []
-
-    def lpush(self, key: str, message: str) -> None:
-        """To the end of the queue."""
-        self.puts.append(("L", Put(self._prefix + key, message, self._db)))
-
-    def rpush(self, key: str, message: str) -> None:
-        """To its head."""
-        self.puts.append(("R", Put(self._prefix + key, message, self._db)))
-
-
 class SentinelChannel(Channel, theirs.SentinelChannel):
     """The same behind Redis Sentinel."""
 
@@ -294,41 +244,3 @@ class SentinelTransport(Transport, theirs.SentinelTransport):
     """The same behind Redis Sentinel."""
 
     Channel = SentinelChannel
-
-
-_OURS = {theirs.Transport: Transport, theirs.SentinelTransport: SentinelTransport}
-
-
-class JobConnection(Connection):
-    """Celery's connection to its broker; those it is cloned to and pooled as have its transport.
-
-    It is not set by `broker_transport`: that is what people, and Flower, read where they wrote `redis://`.
-    """
-
-    jobs: JobKit
-    #: kombu's transports, and what stands for them here.
-    transports: Mapping[type, type]
-
-    def _init_params(self, *args: Any, **kwargs: Any) -> None:
-        super()._init_params(*args, **kwargs)
-        if self.jobs.settings.transport:
-            self.transport_cls = self.transports.get(self.get_transport_cls(), self.transport_cls)
-
-
-def connection_class(jobs: JobKit) -> type[JobConnection]:
-    """The class of an app's broker connections: Celery makes them without saying whose they are."""
-    made = {their: type(our.__name__, (our,), {"jobs": jobs}) for their, our in _OURS.items()}
-    names = {our: "sentinel" if issubclass(our, SentinelTransport) else "redis" for our in made.values()}
-    aliases: dict[Any, str] = {**Connection.resolve_aliases, **names}
-    known = {"jobs": jobs, "transports": made, "resolve_aliases": aliases}
-    return type("JobConnection", (JobConnection,), known)
-
-
-def shares_store(producer: Any) -> bool:
-    """Can what this producer sends be put by the script that records its job?
-
-    Not before it is connected: kombu waits for a Redis that does not answer without an end, the record does not.
-    """
-    connection = producer.connection
-    transport = connection.transport if connection is not None and connection.connected else None
-    return isinstance(transport, Transport) and transport.shares_store

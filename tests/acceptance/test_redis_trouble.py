@@ -120,3 +120,18 @@ def test_a_body_that_looks_gives_up_what_may_be_anothers_by_now(
         os.kill(server.pid, signal.SIGCONT)
     assert handle.get(timeout=30) == 2
     assert [run.state for run in lifecycle.jobs.runs(handle.id)] == [S.ABORTED_RESTART, S.FINISHED]
+
+
+def test_what_was_reserved_when_redis_went_away_runs_once(
+    server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker(concurrency=1, env={"JOBKIT_TEST_PREFETCH": "4"})
+    at_work = lifecycle.hangs.delay(3)
+    running(at_work)
+    others = [lifecycle.add.delay(n, 1) for n in range(8)]
+    eventually(lambda: lifecycle.jobs.store.client.llen("celery") == 4)
+    server.kill()
+    server.restart()
+    assert at_work.get(timeout=30) == "done"
+    assert [one.get(timeout=30) for one in others] == [n + 1 for n in range(8)]
+    assert all(notes.read_text().count(f"body {one.id}") == 1 for one in (at_work, *others))
