@@ -10,6 +10,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery import states as celery_states
 from celery.app.task import Context
 from celery.canvas import maybe_signature
+from celery.exceptions import TaskRevokedError
 
 from jobkit.errors import ChildFailed, IllegalTransition, JobUnknown
 from jobkit.ext import ends, identity, messages, restarts
@@ -156,9 +157,9 @@ def _told_to(jobs: JobKit, backend: Any, job_id: str, kept: Kept, context: Conte
     if not by_user:
         verb, outcome, note = ("confirm_timeout", Outcome.FAILED, "its maximum run time was over")
     state = celery_states.REVOKED if by_user else celery_states.FAILURE
-    exc: Any = note if by_user else SoftTimeLimitExceeded(note)
+    exc = TaskRevokedError(note) if by_user else SoftTimeLimitExceeded(note)
     meta = backend.payload(job_id, exc, state, None, context) if isinstance(backend, Recording) else ""
-    end = End((verb,), outcome, note, ends.failure(exc), meta)
+    end = End((verb,), outcome, note, None if by_user else ends.failure(exc), meta)
     if context.chord:
         backend.on_chord_part_return(context, state, exc)
     return end

@@ -40,6 +40,7 @@ def lua_graph() -> str:
     rows = births | moves | {
         "over": OVER,
         "claim": steps("claim"),
+        "remove": steps("remove"),
         **{verb: steps(verb) for verb in ("await_children", "child_started", "child_stopped", "roll_back")},
         "well": State.FINISHED.value,
         "ends": ";".join(steps(name) for name, verb in VERBS.items() if verb.target.category is Category.ENDED),

@@ -288,6 +288,21 @@ def grows(self: Any, levels: int, width: int, seconds: float = 0.0) -> Any:
     return levels
 
 
+@task(bind=True, on_finished=told)
+def spreads(self: Any, widths: list[int], seconds: float) -> None:
+    """A tree of so many children at each level, whose leaves take a while; every node notes that it began."""
+    job = self.job
+    note("body", job.id, job.run, len(widths))
+    job.on_rollback(undo.s(job.id, 1))
+    job.on_rollback(undo.s(job.id, 2))
+    if widths:
+        job.spawn(*(spreads.s(widths[1:], seconds + n * 1e-9) for n in range(widths[0])))
+    until = time.monotonic() + (0 if widths else seconds)
+    while time.monotonic() < until:
+        job.raise_if_should_finish()
+        time.sleep(0.01)
+
+
 @task(bind=True)
 def undo(self: Any, what: str, step: int, seconds: float = 0.0, fails: bool = False) -> None:
     """A compensation."""

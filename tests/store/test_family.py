@@ -64,6 +64,41 @@ def register(world: World, job_id: str, run: int = 1, facts: dict[str, Any] | No
     families.keep(world.store, "j", holder(run), "rollback", plan(job_id, facts=facts or {}))
 
 
+# -- told to end ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["cancel", "time_over"])
+@pytest.mark.parametrize("body", ["at work", "done"])
+def test_nothing_below_a_job_that_was_told_to_end_starts_any_more(parent: World, verb: str, body: str) -> None:
+    spawn(parent, "a")
+    parent.claim("a")
+    parent.store.create(
+        plan("b", up="a", upon="fail", fence="1 tok1", facts={"parent": "a"}, locks=(Lock("tape"),)), "client"
+    )
+    if body == "done":
+        finish(parent)
+    parent.store.ask("j", verb, "client")
+    claim = parent.claim("b")
+    assert (claim.code, claim.state, state(parent, "b")) == ("removing", "REMOVING", "REMOVING")
+    assert parent.path("b")[-1][6] == "its parent was told to end"
+    assert parent.holds("locks") == set()
+    assert parent.claim("b", token="other").code == "removing"
+    parent.check()
+    assert "started" not in parent.record("b")
+
+
+def test_what_undoes_a_job_starts_all_the_same(parent: World) -> None:
+    register(parent, "undo")
+    spawn(parent, "a")
+    parent.store.ask("j", "cancel", "client")
+    parent.claim("a")
+    parent.store.finish("a", Settled(None, "", "w"), End(("confirm_removal",), Outcome.REMOVED))
+    finish(parent, end=End(("confirm_cancel",), Outcome.STOPPED))
+    assert families.settle(parent.store, "j", "settler", bad=True).publish[0][0] == "undo"
+    parent.client.hset(parent.keys.job("j"), "told", "CANCELLING_BY_USER")
+    assert run(parent, "undo").code == "ok"
+
+
 # -- children --------------------------------------------------------------------------------------------------------
 
 

@@ -283,6 +283,12 @@ def child_at_work(world: World) -> None:
     world.claim("a")
 
 
+def told_to_end(world: World) -> None:
+    """A job was told to end while its child waits in the queue."""
+    spawned(world)
+    world.store.ask("j", "cancel", "client")
+
+
 def registered(world: World) -> None:
     """A job has two compensations."""
     running(world)
@@ -375,6 +381,9 @@ CASES = {
     "create, as a child": Case("create", running, lambda s: s.create(child(), "client")),
     "create, as a child once more": Case("create", spawned, lambda s: s.create(child(), "client"), "adopted"),
     "claim a child": Case("claim", waiting_for_it, lambda s: claim(s, job_id="a")),
+    "claim a child whose parent was told to end": Case(
+        "claim", told_to_end, lambda s: claim(s, job_id="a"), "removing"
+    ),
     "finish before its children": Case("finish", spawned, lambda s: s.finish("j", holder(), DONE)),
     "finish the last child": Case("finish", child_at_work, lambda s: s.finish("a", holder(), DONE)),
     "finish, what undoes it comes first": Case("finish", registered, lambda s: s.finish("j", holder(), FAILED)),

@@ -65,6 +65,30 @@ local function family_rules(B, G)
     if up.bonds:find("P", 1, true) then B.moved(up, at, op, by) end
   end
 
+  -- Was a job above it told to end?  What undoes a job starts all the same, and so does all below that.
+  local function is_doomed(job)
+    local up, letters = B.know(job).up, job.bonds
+    while up and not letters:find("K", 1, true) do
+      local state, above, more, told, below =
+        unpack(redis.call("HMGET", key("job", up), "state", "up", "bonds", "told", "below"))
+      if not state then return false end
+      if has(G.stopping, state) or told or below then return true end
+      up, letters = above, more or ""
+    end
+    return false
+  end
+
+  -- It does not start any more: it is being removed now.
+  function B.give_up(job, at, op, by)
+    if not is_doomed(job) then return false end
+    B.leave(job)
+    record(job, walk(job.state, G.remove), at, op, by, "its parent was told to end")
+    save(job, at)
+    B.told(job, at, op, by)
+    B.wake(at, op, by)
+    return true
+  end
+
   -- It has ended for good: its parent may be done now, or has to hear that it failed.
   function B.leave_parent(job, at, well)
     local up = job.up and load(job.up, "ending")

@@ -59,6 +59,7 @@ if not is_genuine(job, digest) then
   if targets then owe(job, at, 0) end
   return answer("altered")
 end
+if targets and job.bonds and bonds().give_up(job, at, token .. "r", by) then return answer("removing") end
 if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
   local born = {unpack(fields, 9 + ARGV[14])}
   if bonds().is_blocked(job, born) then
