@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, group
@@ -311,6 +313,37 @@ def undo(self: Any, what: str, step: int, seconds: float = 0.0, fails: bool = Fa
     if fails:
         raise ValueError(f"cannot undo {step}")
     note("undone", what, step)
+
+
+@task(bind=True)
+def mends(self: Any, what: str, step: int, dies: str = "", fails: bool = False) -> None:
+    """A compensation whose worker is killed with -9, once, before or after it does its work."""
+
+    def die() -> None:
+        note("died", what, step)
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    doomed = f"died {what} {step}\n" not in Path(os.environ["JOBKIT_TEST_NOTES"]).read_text()
+    if dies == "before" and doomed:
+        die()
+    if fails:
+        note("undone", what, step)
+        raise ValueError(f"cannot undo {step}")
+    note("undone", what, step)
+    if dies == "after" and doomed:
+        die()
+
+
+@task(bind=True, on_finished=told)
+def breaks(self: Any, steps: int, point: int, fails: int) -> None:
+    """Its steps are undone by compensations; its worker dies at a point: 0 in its body, then before and after each."""
+    for step in range(1, steps + 1):
+        dies = {2 * step - 1: "before", 2 * step: "after"}.get(point, "")
+        self.job.on_rollback(mends.s(self.job.id, step, dies, step == fails))
+    if point == 0:
+        os.kill(os.getppid(), signal.SIGKILL)
+    raise KeyError("broken")
 
 
 @task(bind=True, on_finished=told)

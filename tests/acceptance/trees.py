@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from jobkit import State
@@ -48,7 +48,7 @@ def uproot(m: Any, notes: Path, widths: list[int], kill: WorkerProcess | None = 
     """Grow it, abort it, and judge what came of it."""
     count = 1 + widths[0] + widths[0] * widths[1]
     root = m.jobs.submit(m.spreads.s(widths, 300), locks=["tree"])
-    eventually(lambda: len(_lines(notes, "body")) > 1 + widths[0], 120, "no leaf runs")
+    eventually(lambda: len(lines(notes, "body")) > 1 + widths[0], 120, "no leaf runs")
     eventually(lambda: _live(m) == count, 120, lambda: str(m.jobs.counts()))
     began = time.monotonic()
     root.abort("not wanted")
@@ -61,8 +61,8 @@ def uproot(m: Any, notes: Path, widths: list[int], kill: WorkerProcess | None = 
     assert not [job for job in tree if job.is_live]
     assert not [job for job in tree if job.started_at and job.started_at > root.job.ended_at]
     nodes = [job for job in tree if job.task.endswith("spreads")]
-    begun = [line[0] for line in _lines(notes, "body")]
-    done = [(line[0], line[1]) for line in _lines(notes, "undone")]
+    begun = [line[0] for line in lines(notes, "body")]
+    done = [(line[0], line[1]) for line in lines(notes, "undone")]
     times = Counter(done)
     assert times.keys() == {(node, step) for node in begun for step in ("1", "2")}
     assert all(done.index((node, "2")) < done.index((node, "1")) for node in begun), "not newest first"
@@ -76,8 +76,35 @@ def _live(m: Any) -> int:
     return sum(number for state, number in m.jobs.counts().items() if state.is_live)
 
 
-def _lines(notes: Path, word: str) -> list[list[str]]:
+def lines(notes: Path, word: str) -> list[list[str]]:
+    """What was noted under this word."""
     return [line.split()[1:] for line in notes.read_text().splitlines() if line.split()[0] == word]
+
+
+@contextmanager
+def staged(url: str, folder: Path) -> Iterator[tuple[Any, Path, Callable[[], WorkerProcess]]]:
+    """The app of `lifecycle_app` on this Redis: its module, where its tasks write, and what starts a worker of it."""
+    notes = folder / "notes"
+    notes.touch()
+    os.environ |= {"JOBKIT_TEST_URL": url, "JOBKIT_TEST_NOTES": str(notes)}
+    sys.path.insert(0, str(HERE))
+    m: Any = importlib.import_module("lifecycle_app")
+    workers: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        name = f"w{len(workers)}"
+        quick = ("--without-mingle", "--without-gossip", "--concurrency=4", f"--hostname={name}@%h", "-lINFO")
+        command = [sys.executable, "-m", "celery", "-A", "lifecycle_app", "worker", *quick]
+        env = {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
+        workers.append(WorkerProcess(command, env, HERE, folder / f"{name}.log"))
+        return workers[-1]
+
+    try:
+        yield m, notes, start
+    finally:
+        for worker in workers:
+            worker.clean_up()
+        m.jobs.close()
 
 
 def main() -> None:
@@ -87,30 +114,11 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="jobkit-trees-"))  # the logs stay
-    notes = folder / "notes"
-    notes.touch()
-    with ExitStack() as closing:
-        server = closing.enter_context(EmbeddedRedis())
-        os.environ |= {"JOBKIT_TEST_URL": server.url, "JOBKIT_TEST_NOTES": str(notes)}
-        sys.path.insert(0, str(HERE))
-        m: ModuleType = importlib.import_module("lifecycle_app")
-        workers = []
-        for n in range(2):
-            quick = (
-                "--without-mingle",
-                "--without-gossip",
-                "--concurrency=4",
-                f"--hostname=w{n}@%h",
-                "--loglevel=INFO",
-            )
-            command = [sys.executable, "-m", "celery", "-A", "lifecycle_app", "worker", *quick]
-            env = {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
-            workers.append(WorkerProcess(command, env, HERE, folder / f"w{n}.log"))
-            closing.callback(workers[-1].clean_up)
+    with EmbeddedRedis() as server, staged(server.url, folder) as (m, notes, start):
+        workers = [start() for _ in range(2)]
         for worker in workers:
             worker.wait_ready()
         print(uproot(m, notes, given.widths, workers[0] if given.kill else None))
-        m.jobs.close()
 
 
 if __name__ == "__main__":
