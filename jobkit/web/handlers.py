@@ -9,7 +9,7 @@ from jobkit.states import Category, State, states
 from jobkit.web import text
 from jobkit.web.base import JobsHandler
 from jobkit.web.path import drawn
-from jobkit.web.redact import redacted
+from jobkit.web.redact import redacted, redacted_reason
 from jobkit.web.view import PAGE, View, slug
 
 #: The newest lines of a job's log that a page shows.
@@ -49,13 +49,16 @@ class JobPage(JobsHandler):
 
     async def show(self, *path: str) -> None:
         """The record, the path of every run, and the newest log lines."""
-        jobs, job_id = self.jobs, path[0]
+        jobs, job_id, hook = self.jobs, path[0], self.application.options.format_task
         job, runs, log = await self.ask(lambda: (jobs.get(job_id), jobs.runs(job_id), jobs.log(job_id)))
-        job = redacted(job, self.application.options.format_task)
+        job, reason = redacted(job, hook), None
+        if job.failure:
+            reason = await self.ask(lambda: redacted_reason(jobs.reason(job_id), jobs.get, hook))
         data = {
             "job": job.to_json(),
             "runs": [model.to_json(run) for run in runs],
             "log": [model.to_json(line) for line in log],
+            "reason": model.to_json(reason) if reason else None,
         }
         self.answer(
             "jobkit_job.html",
@@ -63,6 +66,7 @@ class JobPage(JobsHandler):
             job=job,
             runs=drawn(runs, self.now),
             is_cut=bool(runs) and runs[0].path[0].seq > 1,
+            because=list(reason.lines())[1:] if reason else [],
             log=log[-LOG_LINES:],
             log_size=len(log),
         )

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from jobkit.definitions import Definition
-from jobkit.model import Failure, Job
+from jobkit.errors import JobNotFound
+from jobkit.model import Failure, Job, Reason
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,24 @@ def redacted(job: Job, format_task: Callable[[Any], Any] | None) -> Job:
     except Exception:  # the hook is a user's code
         log.exception("format_task failed for job %s", job.id)
         return _shown(job, HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN)
+
+
+def redacted_reason(reason: Reason, read: Callable[[str], Job], format_task: Callable[[Any], Any] | None) -> Reason:
+    """The reason of a failure, and of what it failed by, as `format_task` lets each of these jobs be seen."""
+    if format_task is None:
+        return reason
+
+    def seen(one: Reason) -> Reason:
+        try:
+            failure = redacted(read(one.job_id), format_task).failure
+        except JobNotFound:  # it has gone meanwhile, and what may be seen of it with it
+            failure = one.failure and Failure(one.failure.type, HIDDEN)
+        below = tuple(map(seen, one.compensations))
+        return replace(
+            one, failure=failure, message="", child=seen(one.child) if one.child else None, compensations=below
+        )
+
+    return seen(reason)
 
 
 def redacted_definition(one: Definition, format_task: Callable[[Any], Any] | None) -> Definition:

@@ -38,12 +38,13 @@ def past(shop_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) ->
         partly=shop.jobs.submit(shop.count.s(), job_id="stock/2026 <i>", tags=("past",)).id,
     )
     _define(shop)
+    lost = shop.jobs.submit(shop.deliver.s()).id
     folder = tmp_path_factory.mktemp("worker")
     command = [sys.executable, "-m", "celery", "-A", APP, "worker", "--pool=solo", "--loglevel=INFO"]
     worker = WorkerProcess(command, {"SHOP_REDIS": shop_redis.url}, ROOT, folder / "worker.log")
     try:
         eventually(
-            lambda: not worker.alive or all(map(_ended, map(shop.jobs.get, (*vars(ids).values(), "@nightly")))),
+            lambda: not worker.alive or all(map(_ended, map(shop.jobs.get, (*vars(ids).values(), lost, "@nightly")))),
             60,
             lambda: worker.log,
         )

@@ -32,6 +32,27 @@ def fetch(self: Any, address: str) -> None:
         raise self.retry(exc=error, countdown=0) from error
 
 
+@app.task(bind=True, name="shop.deliver")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def deliver(self: Any) -> None:
+    """Have something done that fails, and that cannot be undone."""
+    self.job.log("on its way")
+    self.job.on_rollback(recall.s())
+    self.job.spawn(drive.s())
+
+
+@app.task(bind=True, name="shop.drive")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def drive(self: Any) -> None:
+    """Fail."""
+    self.job.log("the road is closed")
+    raise TimeoutError("<b>no</b> way through")
+
+
+@app.task(name="shop.recall")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
+def recall() -> None:
+    """Fail to undo it."""
+    raise LookupError("nobody knows where it is")
+
+
 @app.task(bind=True, name="shop.count")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
 def count(self: Any) -> Any:
     """End well, but not quite."""
