@@ -304,9 +304,12 @@ def _hold(jobs: Jobs, count: int) -> None:
         jobs.client.eval(library + _FILL, 1, jobs.store.keys.base, start, last, State.FINISHED.value)
 
 
-def size(jobs: int) -> Figures:
-    """Bytes of an ended job of five transitions with small arguments, beside Celery's own key for a result."""
-    with _redis() as client:
+def size(jobs: int, packed: int = 64) -> Figures:
+    """Bytes of an ended job of five transitions with small arguments, beside Celery's own key for a result.
+
+    Parameters: `packed`, bytes a field may have for Redis to keep a hash packed (64 unless it was told otherwise).
+    """
+    with _redis("--hash-max-ziplist-value", str(packed)) as client:
         these = Jobs(client, jobs=None)
         _five_transitions(these)  # Redis keeps the scripts themselves, once
         before = used_memory(client)
@@ -330,8 +333,10 @@ def _five_transitions(jobs: Jobs) -> None:
     jobs.store.create(plan, "client@host")
     jobs.store.change_start(job_id, None, "client@host")
     jobs.store.claim(job_id, 1, f"tok{job_id[-9:]}", WORKER, 4711, redelivered=False, plan=plan)
+    jobs.store.published([job_id])
     jobs.store.ask(job_id, "request_pause", "client@host")
     jobs.finish(job_id)
+    jobs.client.delete(jobs.store.keys.key("orders", WORKER))  # a worker reads them
 
 
 @contextmanager
@@ -350,6 +355,7 @@ ALL: dict[str, Callable[[], Figures]] = {
     "an end": turns,
     "an end that makes room": lambda: cost(4_096, room=4_096),
     "size": lambda: size(5_000),
+    "size, packed": lambda: size(5_000, 4096),
 }
 
 
