@@ -17,6 +17,7 @@ from jobkit.errors import StoreError
 from jobkit.ext import children, identity, lost, messages, orders, request, settling
 from jobkit.ext.acks import Acknowledgements
 from jobkit.ext.kill import Executioner
+from jobkit.ext.leaving import Leaving
 from jobkit.ext.orders import Listener
 from jobkit.ext.taint import Taint
 from jobkit.ext.task import adopt
@@ -28,7 +29,6 @@ from jobkit.services.lost_messages import Search
 from jobkit.services.retention import Retention
 from jobkit.services.strays import Strays
 from jobkit.services.trimming import Trimming
-from jobkit.store import JobStore
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -52,7 +52,7 @@ class Keeper(bootsteps.StartStopStep):
         self.identity = identity.become_worker(worker.hostname)
         adopt(worker.app)
         self.pid = os.getpid()
-        self.leaving = False
+        self.leaving: Leaving | None = None
         self.loop: Loop | None = None
 
     def start(self, worker: Any) -> None:
@@ -71,6 +71,7 @@ class Keeper(bootsteps.StartStopStep):
         by = f"keeper of {worker.hostname}"
         search = Search(store, worker_state.requests, partial(messages.queue_size, worker.app), settings.lease / 2)
         astray = partial(lost.settle, jobs, reason="its end could not be recorded")
+        leaving = self.leaving = Leaving(worker, partial(going_down.run_once, store, self.identity, by))
         strays = Strays(store, self.identity, request.busy, settings.lease, astray)
         duties: dict[str, Callable[[], object]] = {
             "rescue": partial(leases.rescue, self.heart, partial(lost.settle, jobs)),
@@ -83,7 +84,7 @@ class Keeper(bootsteps.StartStopStep):
             "overtime": partial(overtime.run_once, store, by),
             "children": partial(children.look, worker),
             "acknowledgements": Acknowledgements(worker).run_once,
-            "going down": partial(self._tell, store, by),
+            "going down": leaving.run_once,
             "kill": executioner.run_once,
             "taint": taint.run_once,
             "retention": Retention(store).run_once,
@@ -100,24 +101,16 @@ class Keeper(bootsteps.StartStopStep):
         if settings.priorities:
             duties["ageing"] = Ageing(store, settings.ageing, jobs.ranking.rewrite).run_once
         self.loop = Loop(duties, settings.keeper_interval, idle=partial(looking.idle, store))
+        leaving.hurry = self.loop.hurry
+        leaving.listen()
         for thread in (self.beating, self.loop, self.listener):
             thread.start()
         _outlive_a_full_broker(worker.app)
         signals.task_unknown.connect(partial(lost.unknown, jobs), weak=False)
         signals.task_rejected.connect(partial(lost.rejected, jobs), weak=False)
-        signals.worker_shutting_down.connect(self.going_down, weak=False)
         # Celery stops its steps before it drains the pool; the lease has to outlive the last running task.
         signals.worker_shutdown.connect(self.goodbye, weak=False)
         atexit.register(self.goodbye)
-
-    def going_down(self, **_: Any) -> None:
-        """The worker was told to go down: its jobs are told in the next round, not here in the signal's handler."""
-        self.leaving = True
-
-    def _tell(self, store: JobStore, by: str) -> None:
-        if self.leaving:
-            going_down.run_once(store, self.identity, by)
-            self.leaving = False
 
     def goodbye(self, **_: Any) -> None:
         """The last task is done, or the process ends: give the lease back, so that what it holds is taken over."""
@@ -133,9 +126,12 @@ class Keeper(bootsteps.StartStopStep):
             log.warning("the lease could not be given back, it runs out by itself: %s", exc)
 
     def stop(self, worker: Any) -> None:
-        """Nothing yet: see `start`."""
+        """A warm shutdown: its consumer takes no more messages, its pool has yet to come to its end."""
+        if self.leaving:
+            self.leaving.has_closed()
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        """Nothing: in a cold shutdown nobody is left to be told."""
 
 
 def _outlive_a_full_broker(app: Celery) -> None:

@@ -32,13 +32,17 @@ class Loop(threading.Thread):
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._duties, self._interval, self._idle = dict(duties), interval, idle
-        self._over = threading.Event()
+        self._over, self._now = False, threading.Event()
         self._failing: dict[str, str] = {}
 
     def run(self) -> None:
         """Rounds, until stop()."""
         turns = 0
-        while not self._over.wait(self._interval * random.uniform(0.8, 1.2)):  # noqa: S311  jitter, not a secret
+        while True:
+            self._now.wait(self._interval * random.uniform(0.8, 1.2))  # noqa: S311  jitter, not a secret
+            self._now.clear()
+            if self._over:
+                return
             idle = self._ask() if turns % EVERY else ()
             turns += 1
             for name in self._duties:
@@ -68,8 +72,13 @@ class Loop(threading.Thread):
             self._failing[name] = kind
             log.error("keeper: %s failed, trying on: %s", name, exc, exc_info=not isinstance(exc, JobkitError))
 
+    def hurry(self) -> None:
+        """Have the next round now; also for a signal's handler."""
+        self._now.set()
+
     def stop(self, timeout: float = 5.0) -> None:
         """End after the round under way."""
-        self._over.set()
+        self._over = True
+        self.hurry()
         if self.is_alive():
             self.join(timeout)

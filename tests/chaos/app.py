@@ -159,6 +159,15 @@ def _works(bodies: Bodies, task: Any) -> None:
             rest(seconds)
             return int(job.run)
 
+    def lingers(self: Any, seconds: float) -> int:
+        """Its first run looks at nothing for that long; what follows it is short."""
+        with bodies.body(self) as job:
+            rest(seconds if job.run == 1 else 0.1)
+            return int(job.run)
+
+    task(name="lingers", policy=STUBBORN)(lingers)
+    task(name="late lingers", acks_late=True)(lingers)
+
 
 def _goes_on(bodies: Bodies, task: Any) -> None:
     @task(name="steps", policy=STUBBORN)

@@ -60,11 +60,16 @@ class Forked:
 
 
 class Nursery:
-    """The process that is forked; it ends with who started it."""
+    """The process that is forked; it ends with who started it.
 
-    def __init__(self, cwd: Path) -> None:
-        command = [sys.executable, "-m", __name__]
-        self._process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    Parameters: `env`, variables that are read when Celery is imported.
+    """
+
+    def __init__(self, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        command, pipe = [sys.executable, "-m", __name__], subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=pipe, stdout=pipe, text=True
+        )
 
     def fork(self, argv: Sequence[str], env: Mapping[str, str], output: Path) -> Forked:
         """A worker with these arguments, these variables, and this file for what it prints."""
