@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, group
+from celery.exceptions import Ignore, Reject
 
 from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
 
@@ -135,6 +136,18 @@ def at_most_once(self: Any, seconds: float) -> int:
     note("body", self.job.id, self.job.run)
     time.sleep(seconds)
     return self.job.run
+
+
+@task
+def refuses(requeue: bool | None = None) -> None:
+    """Asks to be ignored, or rejects its message."""
+    raise Ignore if requeue is None else Reject("not mine", requeue=requeue)
+
+
+@task
+def dies() -> None:
+    os.kill(os.getpid(), 9)
+    time.sleep(60)
 
 
 @task(bind=True, acks_late=True)

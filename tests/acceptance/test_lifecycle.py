@@ -23,7 +23,7 @@ def states(lifecycle: ModuleType, job_id: str) -> list[State]:
     return [step.target for step in lifecycle.jobs.history(job_id)]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
 def test_results_progress_logs_and_checkpoints_arrive(pool: str, lifecycle: ModuleType, start_worker: Start) -> None:
     worker = start_worker(pool=pool)
     handle = lifecycle.add.delay(1, 2)

@@ -2,20 +2,24 @@
 
 Rows that other tests show: A, T (tests/web/test_pages.py, tests/acceptance/test_cli.py: every job is known from its
 submission), H1, H2, R (test_vanished_workers.py), I1 (test_lost_messages.py), L (test_stopping.py: a cancel on every
-pool), D1 to D3 also in tests/chaos/test_processes.py.
+pool), N1, N2, P (tests/chaos/test_rollout.py: told to go in every way), S (test_family.py: three levels with one slot),
+D1 to D3 also in tests/chaos/test_processes.py.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from celery import chord
 from celery.exceptions import TaskRevokedError
 
+from jobkit import Outcome
 from jobkit.states import State
 from jobkit.testing import eventually
 from tests.chaos.evidence import GONE, START
@@ -50,6 +54,20 @@ def test_b_a_job_that_is_aborted_while_no_worker_is_up_does_not_run(stage: Stage
         handle.get(timeout=10)
     assert stage.judge() == []
     assert (handle.job.state, starts(stage, handle)) == (S.REMOVED, 0)
+
+
+def test_c_a_job_that_asks_to_be_ignored_or_rejected_comes_to_its_end(
+    lifecycle: ModuleType, start_worker: Callable[..., object]
+) -> None:
+    start_worker()
+    ignored, rejected, late = (lifecycle.refuses.delay(*args) for args in ((), (False,), (True,)))
+    for handle in (ignored, rejected, late):
+        eventually(lambda handle=handle: not handle.job.is_live)  # type: ignore[misc]
+    assert (ignored.job.state, ignored.job.outcome) == (S.FINISHED, Outcome.STOPPED)
+    assert ignored.job.message == "the task asked to be ignored"
+    for handle in (rejected, late):  # it was acknowledged early: it cannot go back
+        assert (handle.job.state, handle.job.outcome) == (S.ERROR, Outcome.FAILED)
+        assert handle.job.failure.type == "Reject"
 
 
 def test_d_a_pool_process_is_killed(stage: Stage) -> None:
@@ -92,3 +110,15 @@ def test_o_an_aborted_job_stays_so_when_its_worker_is_killed_and_started_again(s
     stage.start()
     assert stage.judge() == []
     assert (handle.job.state, starts(stage, handle)) == (S.REMOVED, 0)
+
+
+def test_q_a_chord_hears_of_a_member_whose_process_was_killed(
+    lifecycle: ModuleType, start_worker: Callable[..., object]
+) -> None:
+    start_worker()
+    after = chord([lifecycle.dies.s(), lifecycle.add.s(1, 1)], lifecycle.goes_on.si()).delay()
+    with pytest.raises(Exception, match="exited prematurely"):
+        after.get(timeout=20)
+    members = {job.task: job.state for job in lifecycle.jobs.query().jobs}
+    assert members[lifecycle.dies.name] is S.ABORTED
+    assert members[lifecycle.add.name] is S.FINISHED

@@ -18,7 +18,7 @@ from jobkit.testing import WorkerProcess, eventually
 
 Start = Callable[..., WorkerProcess]
 S = State
-POOLS = ["prefork", "threads", "solo"]
+POOLS = ["prefork", "threads", "solo", "gevent"]
 
 
 def path(handle: Any) -> list[State]:
@@ -136,8 +136,11 @@ def test_a_policy_tries_errors_again_a_few_times(lifecycle: ModuleType, start_wo
     assert [run.state for run in lifecycle.jobs.runs(handle.id)] == [S.ERROR_RETRY, S.ERROR_RETRY, S.ERROR]
 
 
-def test_a_worker_that_goes_down_hands_over_what_looks(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
-    workers = [start_worker(), start_worker()]
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_a_worker_that_goes_down_hands_over_what_looks(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    workers = [start_worker(pool=pool), start_worker(pool=pool)]
     handle = lifecycle.counts.delay(300)
     eventually(lambda: handle.job.progress is not None)
     holder = next(worker for worker in workers if f"{handle.id}] received" in worker.log)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from kombu.utils.objects import cached_property
 from jobkit import Backoff, Ending, Fenced, JobKit, Policy, StoreError
 from jobkit.store import JobStore
 from jobkit.store.scripts import Scripts
-from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, UNANSWERED, Evidence
+from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, STARTED, UNANSWERED, Evidence
 
 #: The variable that tells a worker what its app is made of, as JSON.
 CONFIG = "CHAOS"
@@ -235,12 +236,14 @@ def _deaf(bodies: Bodies, task: Any) -> None:
             return int(job.run)
 
     @task(name="hangs", policy=Policy(grace=1.0))
-    def hangs(self: Any, seconds: float) -> int:
-        """Hears nothing, and ignores every signal it can."""
+    def hangs(self: Any, seconds: float, starts: bool = False) -> int:
+        """Hears nothing, ignores every signal it can, and may have started a process."""
         with bodies.body(self) as job:
             if threading.current_thread() is threading.main_thread():
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
+            if starts:
+                bodies.evidence.note(STARTED, job.id, job.run, process=subprocess.Popen(["sleep", "600"]).pid)
             rest(seconds)
             return int(job.run)
 

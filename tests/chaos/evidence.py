@@ -31,6 +31,8 @@ class Line:
 ACCEPTED, INDETERMINATE = "accepted", "indeterminate"
 #: Of a body: it began; it was left (`how`); a checkpoint was accepted (`since`, `value`), refused, or nobody answered.
 START, END, SAVED, REFUSED, UNANSWERED = "start", "end", "saved", "refused", "unanswered"
+#: Of a body: it has started this `process`.
+STARTED = "started"
 #: Of `on_finished`: it was called, with this `state`; who was about to call it died, and nobody calls it again.
 HOOK, CUT_OFF = "hook", "cut off"
 #: Of a worker: it has gone (killed, or ended), or only this `child` of it; its processes were stopped; they go on; it

@@ -14,6 +14,7 @@ import pytest
 from jobkit.states import State
 from jobkit.testing import eventually
 from tests.chaos.app import DEATHS
+from tests.chaos.cancels import killed, seen
 from tests.chaos.evidence import GONE, HOOK, REFUSED, SAVED, START
 from tests.chaos.figures import declared, percentile, rescues, spread
 from tests.chaos.stage import Stage, Worker
@@ -158,3 +159,14 @@ def test_l7_steps_are_done_once_but_for_the_one_that_was_cut(stage: Stage) -> No
         assert len(missed) <= 3
         assert saved == sorted(saved)
     print("workers killed:", spread(declared(stage.judged)), "of which", percentile(rescues(stage.judged), 0.99))
+
+
+def test_p6_a_body_that_hears_nothing_is_killed_alone_and_a_cancel_is_seen_at_once(stage: Stage) -> None:
+    stage.start(concurrency=9)
+    death = killed(stage, grace=1.0, neighbours=8, seconds=3.0)
+    flags = seen(stage, 8)
+    assert stage.judge() == []
+    print("grace over to KILLED:", death, "cancel to its sight:", spread(flags, 1000, "ms"))
+    assert death.unharmed == 8
+    assert -0.1 <= death.late < 10
+    assert percentile(flags, 0.5) < 2
