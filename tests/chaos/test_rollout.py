@@ -37,7 +37,7 @@ class Told:
         self.cold, queue = way == "cold", f"{way}-{pool}"
         conf = {"worker_soft_shutdown_timeout": soft * 10}
         self.worker: Worker = stage.start(pool, 4, [f"--queues={queue}"], wait=False, conf=conf)
-        self.looks = stage.submit("steps", 30, 0.2, queue=queue)
+        self.looks = stage.submit("steps", 20, 0.2, queue=queue)
         again = (stage.submit(task, 30, queue=queue) for task in ("lingers", "late lingers"))
         self.again, self.once = list(again), stage.submit("once", 30, queue=queue)
         self.jobs = [self.looks, *self.again, self.once]
@@ -67,9 +67,9 @@ def test_p7_workers_are_told_to_go_in_every_way(tmp_path: Path, nursery: Nursery
             stage.nursery = remapped if WAYS[way][1] else nursery
             told.append(Told(stage, way, pool))
         stage.started(*(job for one in told for job in one.jobs))
-        stage.start("threads", 20, [f"--queues={','.join('-'.join(how) for how in TOLD)}"])
         for one in told:
             one.worker.tell(one.number)
+        stage.start("threads", 20, [f"--queues={','.join('-'.join(how) for how in TOLD)}"])
         stage.started(*(one.looks for one in told if not one.cold), run=2)
         for one in told:
             if one.cold:
@@ -81,7 +81,7 @@ def test_p7_workers_are_told_to_go_in_every_way(tmp_path: Path, nursery: Nursery
         cold = {job.id for one in told for job in one.jobs if one.cold}
         findings = [it for it in stage.judge() if it.rule != "bodies_do_not_overlap" or it.job not in cold]
         assert findings == []
-        print("handed over:", spread(handovers(stage.judged)))
+        print("handed over, after the start of a worker:", spread(handovers(stage.judged)))
         for one in told:
             one.check()
         assert list(repeated(stage.judged)) == []
