@@ -7,6 +7,15 @@ from datetime import datetime, timedelta, timezone
 from jobkit.errors import InvalidOption
 
 
+def start(option: str, when: datetime | float) -> int | str:
+    """When a job is to start: a moment as Redis time, or "+ms" from when Redis hears of it, whatever time it is here.
+
+    Raises: as `milliseconds`.
+    """
+    moment = milliseconds(option, when)
+    return moment if isinstance(when, datetime) else f"+{int(when * 1000)}"
+
+
 def milliseconds(option: str, when: datetime | float) -> int:
     """A moment as Redis time.  Raises: `InvalidOption` for a naive datetime or negative seconds."""
     if isinstance(when, datetime):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu.connection import Connection
 
+#: The header that is for the recorder alone: seconds from now, and the moment that made of them.
+_DELAY_HEADER = "job_delay"
 #: What Celery calls the exchange by which RabbitMQ itself delays a message.
 _NATIVE_DELAY = "celery_delayed_27"
 
@@ -52,7 +54,7 @@ class Wish:
     owner: str = ""
     tags: tuple[str, ...] = ()
     after: str = ""
-    start: int | None = None
+    start: int | str | None = None
     suspended: bool = False
     keep: int | None = None
     until_read: bool = False
@@ -82,6 +84,26 @@ class JobAMQP(AMQP):
     """Celery's message factory, with a record for every message that names a task and an id."""
 
     app: Celery
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__(app)
+        self.task_protocols[2] = self._relative
+
+    def _relative(
+        self,
+        job_id: str,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: Any = None,
+        *rest: Any,
+        **more: Any,
+    ) -> Any:
+        """Celery's message of protocol 2, which also says if its `eta` was meant from now on: clocks differ."""
+        message = self.as_task_v2(job_id, name, args, kwargs, countdown, *rest, **more)
+        if countdown:
+            message.headers[_DELAY_HEADER] = [countdown, message.headers["eta"]]
+        return message
 
     @cached_property
     def Connection(self) -> type[Connection]:
@@ -170,7 +192,9 @@ class Recorder:
         wish = _wish.get() or (Wish(running.owner) if running and not again else Wish())
         eta, exchange = headers.get("eta"), options.get("exchange")
         native = getattr(exchange, "name", exchange) == _NATIVE_DELAY
-        start = _milliseconds(eta, self._app) if eta and not native else wish.start
+        start, delay = wish.start, headers.pop(_DELAY_HEADER, None)
+        if eta and not native:
+            start = f"+{int(delay[0] * 1000)}" if delay and delay[1] == eta else _milliseconds(eta, self._app)
         if start is not None and eta:
             headers["eta"] = None  # it waits in Redis, not in a worker's memory
         locks = self._locks(body, headers, () if again else wish.locks, again)

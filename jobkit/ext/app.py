@@ -29,7 +29,7 @@ from jobkit.ext.urls import store_url
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
 from jobkit.store import JobStore, Limits, Verdict, health, history
-from jobkit.times import milliseconds
+from jobkit.times import start
 from jobkit.waiting import Progress, teller
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class JobKit(Client, AsyncClient, Coalescing):
             owner=_word("owner", owner),
             tags=tuple(dict.fromkeys(_word("tags", tag) for tag in _tags(tags))),
             after=str(getattr(after, "id", after) or ""),
-            start=None if start_at is None else milliseconds("start_at", start_at),
+            start=None if start_at is None else start("start_at", start_at),
             suspended=suspended,
             locks=checked("locks", locks),
             host=_word("host", host),

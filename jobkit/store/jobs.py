@@ -336,5 +336,5 @@ class JobStore:
         return Verdict(code, state, int(run), owed, tuple(row[0] for row in rows if not row[2]))
 
 
-def _or_empty(value: int | None) -> int | str:
+def _or_empty(value: int | str | None) -> int | str:
     return "" if value is None else value

@@ -103,18 +103,17 @@ DEFAULT_LIMITS = Limits()
 class Plan:
     """A job as it is submitted.
 
-    `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time; `after` the id of
-    the job it comes after; `suspended` leaves it without a start; `token` is the claim of the run that plans its own
-    next one: it is fenced; `locks` are what it has to hold while it is at work, `host` what it
-    works on;
-    `keep` is for how many ms it is kept once it has ended, `until_read` that this counts from when it is read; `kin` is
-    its root, or its group, with which it is retained as one.
+    `message` is all that is needed to publish it again, as JSON text; `start` is in ms of Redis time, or "+ms" from
+    when it is recorded; `after` the id of the job it comes after; `suspended` leaves it without a start; `token` is the
+    claim of the run that plans its own next one: it is fenced; `locks` are what it has to hold while it is at work,
+    `host` what it works on; `keep` is for how many ms it is kept once it has ended, `until_read` that this counts from
+    when it is read; `kin` is its root, or its group, with which it is retained as one.
     """
 
     id: str
     task: str
     message: str
-    start: int | None = None
+    start: int | str | None = None
     after: str = ""
     suspended: bool = False
     token: str = ""

@@ -81,6 +81,10 @@ class Bodies:
 
         def told(task: Any, job: Any, ending: Ending) -> None:
             self.evidence.note(HOOK, job.id, ending.run, state=ending.state.value)
+            if "-raises-" in job.id:
+                raise RuntimeError("its hook raises")
+            if "-hangs-" in job.id:
+                rest(60)
 
         return told
 

@@ -1,8 +1,9 @@
-"""Two clients race for one edge, two hundred times: one wins, the other is told so and changes nothing."""
+"""Two clients race for one edge, two hundred times or more: one wins, the other is told so and changes nothing."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from redis import Redis
 
 from jobkit.errors import Fenced, IllegalTransition
-from jobkit.states import Outcome
-from jobkit.store import End, JobStore
-from tests.store.world import World, holder, plan
+from jobkit.states import Category, Outcome, State
+from jobkit.store import End, JobStore, Settled, workers
+from tests.chaos.size import size
+from tests.store.world import WORKER, World, holder, plan
 
-ROUNDS = 200
+ROUNDS = size(200, 2000)
 Act = Callable[[JobStore, str], str]
 
 
@@ -149,3 +151,55 @@ def test_one_wins(world: World, url: str, name: str) -> None:
 def outcome(world: World, job_id: str, told: list[str]) -> tuple[Any, ...]:
     """What both were told, and the path, with the job's id left out."""
     return (*(answer.replace(job_id, "{id}") for answer in told), " ".join(world.states(job_id)))
+
+
+# -- L6: everybody who may end a run does so at once --------------------------------------------------------------
+
+
+def cancel(store: JobStore, job_id: str) -> str:
+    return store.ask(job_id, "cancel", "client").code
+
+
+def time_over(store: JobStore, job_id: str) -> str:
+    return store.ask(job_id, "time_over", "keeper").code
+
+
+def vanish(store: JobStore, job_id: str) -> str:
+    """Its lease is over: another worker takes it over, and aborts it."""
+    workers.beat(store, WORKER, 0)
+    if job_id not in [lost.id for lost in workers.rescue(store, "w2@host|boot2", 9)]:
+        return "nothing"
+    return store.finish(job_id, Settled(1, "", "w2@host|boot2"), End(("abort",), Outcome.FAILED)).code
+
+
+#: Who ends it, or asks it to end: what he does, and where that leads if he is told `ok`.
+ENDERS: dict[str, tuple[Act, State]] = {
+    "done": (finish("finish"), State.FINISHED),
+    "failed": (finish("fail"), State.ERROR),
+    "lease over": (vanish, State.ABORTED),
+    "cancelled": (cancel, State.CANCELLING_BY_USER),
+    "time over": (time_over, State.CANCELLING_BY_SYSTEM),
+}
+
+
+def test_l6_one_end_and_everybody_is_told_the_truth(world: World, url: str) -> None:
+    gate = threading.Barrier(len(ENDERS) + 1)
+    racers = {name: Racer(url, act, gate) for name, (act, _) in ENDERS.items()}
+    for racer in racers.values():
+        racer.start()
+    won: Counter[str] = Counter()
+    for number in range(ROUNDS):
+        claimed(world, job_id := f"j{number}")
+        gate.wait(20)
+        gate.wait(20)
+        assert not [racer.failure for racer in racers.values() if racer.failure]
+        states = world.states(job_id)
+        ends = [state for state in states if State(state).category is Category.ENDED]
+        assert len(ends) == 1
+        for name, (_, target) in ENDERS.items():
+            told = racers[name].told[number]
+            assert (told == "ok") == (target.value in states), (name, told, states)
+        won[ends[0]] += 1
+    world.check()
+    print("ends:", dict(won), "of", ROUNDS * len(ENDERS), "attempts")
+    assert len(won) > 1

@@ -4,7 +4,7 @@
 -- include: _kin
 --[[ create: record a job, or a new run of it, before its message is published; or with it, where its queue is here too.
 KEYS  1 base of the namespace
-ARGV  1 id  2 operation  3 by  4 reason  5 start, ms or ""  6 predecessor's id or ""  7 "1" to wait without a start
+ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, "+ms" from now, or ""  6 predecessor's id or ""  7 "1" to wait without a start
       8 steps of the births: ready; later; behind another; without a start  9 steps of "replace"
       10 states of an ended or restarted run  11 token of the run that plans its own next one, or ""
       12 the queue its message is put in if it is ready, or ""  13 that message, for run 1  14 db of the queue, or ""
@@ -13,6 +13,7 @@ Returns {code, state, run}: ok | again | told, adopted, full, deep, order (see _
 local id, op, by, reason, start, after, idle, births, replace, over, token = unpack(ARGV, 1, 11)
 local queue, message, db = unpack(ARGV, 12, 14)
 local job, at = load(id), clock()
+if start:sub(1, 1) == "+" then start = tostring(at + start) end
 if seen(job, op) then return {"again", job.state, job.run} end
 if token ~= "" and token ~= job.token then return {"fenced", job.state or "", job.run} end
 if after ~= "" and redis.call("EXISTS", key("job", after)) == 0 then return {"missing", after, 0} end
