@@ -30,6 +30,7 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     """End a run this worker was handed: it holds it, so that nobody else settles it too."""
     if State(lost.state).category is not Category.RUNNING:
         return _settle_hook(jobs, lost)
+    hook_cut_off(jobs, lost.id, lost.task, lost.hook)
     holder = Settled(lost.run, "", identity.worker())
     reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
@@ -54,8 +55,16 @@ def _settle_hook(jobs: JobKit, lost: Lost) -> None:
     token, _, worker = rest.partition(" ")
     if token.startswith("!?") or not token:
         return hooks.done(jobs, lost.id, (int(run), token, worker or identity.worker()), untold=True)
-    log.error("%s[%s] was being told that its run %s ended; it is not told again", lost.task, lost.id, run)
-    return hooks.done(jobs, lost.id, (int(run), token, worker), interrupted="its process died")
+    return hook_cut_off(jobs, lost.id, lost.task, lost.hook)
+
+
+def hook_cut_off(jobs: JobKit, job_id: str, task: str, hook: str) -> None:
+    """Who died had begun to tell the job that a run ended, be it an earlier one than the one he had claimed."""
+    run, _, rest = hook.partition(" ")
+    if rest:
+        token, _, worker = rest.partition(" ")
+        log.error("%s[%s] was being told that its run %s ended; it is not told again", task, job_id, run)
+        hooks.done(jobs, job_id, (int(run), token, worker), interrupted="its process died")
 
 
 def unknown(jobs: JobKit, name: str, id: str, message: Any, **_: Any) -> None:

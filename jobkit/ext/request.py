@@ -76,6 +76,12 @@ class JobRequest(Request):
             requeue = not self._given_back
         super().reject(requeue=requeue)
 
+    def _say_what_was_cut_off(self) -> None:
+        with suppress(StoreError, JobNotFound):  # what follows says so
+            hook = queries.fields(self._jobs.store, self.id, "hook").get("hook", "")
+            if hook.endswith(f" {identity.worker()}") and not hook.startswith(f"{self._request_dict.get(RUN)} "):
+                lost.hook_cut_off(self._jobs, self.id, self.name, hook)
+
     def _lose(self) -> bool:
         """Its process died: it runs again, or is failed where that has happened too often."""
         exc, ours = WorkerLostError("its process died"), isinstance(self.task.backend, Recording)
@@ -98,6 +104,8 @@ class JobRequest(Request):
             return self.acknowledge()
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
         self._crashed = isinstance(exc, WorkerLostError)
+        if self._crashed:
+            self._say_what_was_cut_off()
         if isinstance(exc, Reject) and self.acknowledged:
             exc.requeue = False  # it cannot go back any more: it ends like one that shall not
         try:

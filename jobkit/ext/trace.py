@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from celery.app.task import Context
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
+from jobkit.errors import JobNotFound, StoreError
 from jobkit.ext import amqp, ends, hooks, identity, kill, messages, orders, restarts, settling
 from jobkit.ext.family import Family
 from jobkit.model import Ending
@@ -187,6 +189,10 @@ def _run(
     job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job), orders.lapsed)
     job.stop.then = partial(_follow_nothing, request)
     job.family = Family(jobs, job, request)
+    if _is_lost(jobs.store, job):
+        log.warning("%s[%s] is not begun: run %s is another worker's by now", task.name, job.id, job.run)
+        leave(job)
+        return _dropped()
     try:
         traced = tracer(job.id, args, kwargs, request)
     except BaseException:
@@ -203,6 +209,13 @@ def _run(
         return traced
     finally:
         leave(job)
+
+
+def _is_lost(store: JobStore, job: RunningJob) -> bool:
+    """Has another worker taken the run over since it was claimed?  Asked only where that may be, as after a freeze."""
+    with suppress(StoreError, JobNotFound):
+        return orders.lapsed() and _where(store, job) is State.ABORTED
+    return False
 
 
 def _where(store: JobStore, job: RunningJob) -> State:

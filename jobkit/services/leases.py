@@ -39,39 +39,47 @@ class Heartbeat:
     ) -> None:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
         self._blocked, self._orders = blocked, orders
-        self._redis, self._mine, self._trusted = 0.0, 0.0, 0.0
+        self._redis, self._began, self._mine, self._trusted = 0.0, 0.0, 0.0, 0.0
+        self._tried = time.monotonic()
 
     def run_once(self) -> None:
         """Renew the lease, if it is time to."""
         if self._mine and time.monotonic() - self._mine < self.renew:
             return
         began, told = time.monotonic(), self._orders()
+        idle = began - self._tried
         try:
             at, held, blocked = workers.beat(self.store, self.worker, self.lease)
         except StoreUnavailable as exc:
             if not exc.silent:
                 self._trust(TRUST * self.lease)  # down for everybody, so nobody can judge
             raise
+        finally:
+            self._tried = time.monotonic()
         if blocked or told == self._orders():  # an order that came meanwhile knows better
             self._blocked(blocked)
-        mine = time.monotonic()
+        mine = self._tried
         self._trust(TRUST * self.lease - (mine - began))
         if self._mine:
-            self._judge(at - self._redis, mine - self._mine, held)
+            self._judge(at - self._redis, began, idle, held)
         else:
             # Whoever is alive renews at least twice in a lease: until then he may be late, by a jump of Redis's clock.
             self._trusted = mine + self.lease / 2
-        self._redis, self._mine = at, mine
+        self._redis, self._began, self._mine = at, began, mine
 
-    def _judge(self, theirs: float, mine: float, held: bool) -> None:
-        if abs(theirs - mine) > JUMP:
+    def _judge(self, theirs: float, began: float, idle: float, held: bool) -> None:
+        # Redis read its clock at some moment between a question and its answer, however far apart these are.
+        mine, least, most = self._tried - self._mine, began - self._mine, self._tried - self._began
+        if not least - JUMP <= theirs <= most + JUMP:
             log.warning("the clock of Redis jumped by %.1f s: every lease counts from now", theirs - mine)
             workers.rebase(self.store, self.lease)
             self._trusted = time.monotonic() + self.lease
         elif mine > self.lease:
-            # Redis was away, or this process was: nobody can have renewed for sure, so nobody is judged for a lease.
             log.warning("no proof of life for %.1f s%s", mine, "" if held else ": others may have taken over the runs")
-            self._trusted = time.monotonic() + self.lease
+            # Redis was away: nobody can have renewed for sure, so nobody is judged for a lease.  Or this process was,
+            # as it did not even ask: then it is like one that begins.
+            froze = idle > self.lease / 2 and self._tried - began < self.renew
+            self._trusted = time.monotonic() + (self.lease / 2 if froze else self.lease)
 
     @property
     def may_judge(self) -> bool:
