@@ -7,7 +7,7 @@ its digest, and one `append` when it is acknowledged.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,7 +18,7 @@ from celery.worker import state as worker_state
 from celery.worker.request import Request
 
 from jobkit.errors import JobNotFound, StoreError
-from jobkit.ext import acks, ends, messages, restarts
+from jobkit.ext import acks, ends, identity, lost, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.ext.processes import family
 from jobkit.running import runs
@@ -79,7 +79,9 @@ class JobRequest(Request):
     def _say_what_was_cut_off(self) -> None:
         with suppress(StoreError, JobNotFound):  # what follows says so
             hook = queries.fields(self._jobs.store, self.id, "hook").get("hook", "")
-            if hook.endswith(f" {identity.worker()}") and not hook.startswith(f"{self._request_dict.get(RUN)} "):
+            if hook.endswith(f" {identity.worker()}") and not hook.startswith(
+                f"{self._request_dict.get(messages.RUN_HEADER)} "
+            ):
                 lost.hook_cut_off(self._jobs, self.id, self.name, hook)
 
     def _lose(self) -> bool:

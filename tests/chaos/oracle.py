@@ -258,12 +258,14 @@ def bodies_do_not_overlap(case: Case) -> Findings:
 
 
 def overlaps(case: Case, job: str) -> Iterator[tuple[int, float, bool]]:
-    """Of each run that met the next one: its number, for how long both were awake, and whether it had been frozen."""
+    """Of each run that met the next one: its number, how long both were awake, whether it had just been frozen."""
     for body, following in pairwise(case.bodies[job]):
         began, ended = following.began, min(body.ended, following.ended)
         if ended <= began:
             continue
-        frozen = any(start <= ended and end >= body.began for start, end in case.freezes.get(body.worker, []))
+        frozen = any(
+            start <= ended and end >= body.began - AFTER_A_FREEZE for start, end in case.freezes.get(body.worker, [])
+        )
         yield body.run, case.awake(body, began, ended), frozen
 
 

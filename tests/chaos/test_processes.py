@@ -1,4 +1,4 @@
-"""Workers and their children die, freeze and hog (P1, P2, P4, P5, P8, P9, L7); P3 is in test_points.py."""
+"""Workers and their children die, freeze and hog (P1, P2, P4, P5, P7, P8, P9, L7); P3 is in test_points.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from jobkit.testing import eventually
 from tests.chaos.app import DEATHS
 from tests.chaos.cancels import killed, seen
 from tests.chaos.evidence import GONE, HOOK, REFUSED, SAVED, START
-from tests.chaos.figures import declared, percentile, rescues, spread
-from tests.chaos.stage import Stage, Worker
+from tests.chaos.figures import declared, handovers, percentile, rescues, spread
+from tests.chaos.nursery import Nursery
+from tests.chaos.size import only_full, size
+from tests.chaos.stage import Stage, Worker, staged
 from tests.chaos.storm import Weather, blow
 
 S = State

@@ -90,8 +90,8 @@ def test_s3_redis_comes_back_empty(tmp_path: Path, nursery: Nursery) -> None:
 
 
 PAUSES: dict[str, Callable[[Stage, float], None]] = {
-    "its process is stopped": lambda stage, seconds: stop_process(stage, seconds),
     "it is told to pause writes": lambda stage, seconds: pause(stage, seconds, "WRITE"),
+    "its process is stopped": lambda stage, seconds: stop_process(stage, seconds),
     "it is told to pause all": lambda stage, seconds: pause(stage, seconds, "ALL"),
     "a script of somebody else spins": lambda stage, seconds: spin(stage, seconds),
 }
@@ -126,7 +126,7 @@ def swallow(call: Callable[[], object]) -> None:
         return
 
 
-@pytest.mark.parametrize("how", [*list(PAUSES)[:2], *only_full(list(PAUSES)[2:])])
+@pytest.mark.parametrize("how", [*list(PAUSES)[:1], *only_full(list(PAUSES)[1:])])
 def test_s7_s8_redis_is_slow_and_nobody_is_taken_for_dead(stage: Stage, how: str) -> None:
     for _ in range(2):
         stage.start()
