@@ -61,8 +61,9 @@ class Keeper(bootsteps.StartStopStep):
         jobs.prepare()
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(
-            jobs.pulse(), self.identity, settings.lease, settings.renew, orders.trust, orders.say_blocked, orders.number
-        )
+            jobs.pulse(), self.identity, settings.lease, settings.renew,
+            orders.trust, orders.say_blocked, orders.number, orders.announce,
+        )  # fmt: skip
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)
         taint = Taint(worker, self.heart.goodbye)

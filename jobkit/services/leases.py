@@ -24,7 +24,7 @@ class Heartbeat:
 
     Parameters: `worker` (node|boot); `lease`, seconds without a proof of life until its runs are taken over; `renew`,
     seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over, `blocked`
-    whether something is blocked; `orders` says how many orders came.
+    whether something is blocked; `orders` says how many orders came; `doubt` has every body look whose its run is.
     """
 
     def __init__(
@@ -36,9 +36,10 @@ class Heartbeat:
         trust: Callable[[float], None] = lambda _: None,
         blocked: Callable[[bool], object] = bool,
         orders: Callable[[], int] = int,
+        doubt: Callable[[], object] = lambda: None,
     ) -> None:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
-        self._blocked, self._orders = blocked, orders
+        self._blocked, self._orders, self._doubt = blocked, orders, doubt
         self._redis, self._began, self._mine, self._trusted = 0.0, 0.0, 0.0, 0.0
         self._tried = time.monotonic()
 
@@ -59,6 +60,8 @@ class Heartbeat:
         if blocked or told == self._orders():  # an order that came meanwhile knows better
             self._blocked(blocked)
         mine = self._tried
+        if self._mine and not held:
+            self._doubt()
         self._trust(TRUST * self.lease - (mine - began))
         if self._mine:
             self._judge(at - self._redis, began, idle, held)

@@ -144,7 +144,7 @@ class Case:
         idle = [*self.freezes.get(body.worker, []), *self.waits.get((body.job, body.run), [])]
         busy = 0.0
         for start, end in sorted((max(began, start), min(ended, end)) for start, end in idle):
-            if end > began:
+            if end > max(began, start):
                 busy += max(0.0, start - began)
                 began = end
         return busy + max(0.0, ended - began)

@@ -49,12 +49,13 @@ def test_p2_children_are_killed_and_nobody_else_notices(stage: Stage) -> None:
         time.sleep(0.25)  # the rate of the fault
     assert stage.judge(40) == []
     case = stage.judged
-    print("children killed:", spread(rescues(case)))
+    print("children killed, to queued again:", spread(declared(case)), "to the next start:", spread(rescues(case)))
     executed = [body for bodies in case.bodies.values() for body in bodies]
     killed = [body for body in executed if body.how == ""]
     assert killed
     assert all(body.how == "returned" for body in executed if body not in killed)
-    assert len(executed) == len(handles) + len(killed)
+    # One may be killed between its body and its end: that body is done again too.
+    assert len(handles) + len(killed) <= len(executed) <= len(handles) + 10
 
 
 def kill_a_child(worker: Worker, stage: Stage, chance: random.Random) -> None:
@@ -65,12 +66,12 @@ def kill_a_child(worker: Worker, stage: Stage, chance: random.Random) -> None:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_p4_a_worker_freezes_and_thaws(stage: Stage, pool: str) -> None:
-    frozen = stage.start(pool, 4)
+    frozen = stage.start(pool, 5)
     handles = [stage.submit("steps", 60, 0.1) for _ in range(2)]
-    handles += [stage.submit("retries", 1, 1.0), stage.submit("fails", 1, 1.0)]
+    handles += [stage.submit("retries", 1, 1.0), stage.submit("fails", 1, 1.0), stage.submit("looks", 8.0)]
     stage.started(*handles)
     frozen.freeze()
-    stage.start(pool, 4)
+    stage.start(pool, 5)
     stage.started(*handles, run=2)
     frozen.thaw()
     eventually(lambda: len(stage.evidence.lines(REFUSED)) >= 2, 10)
