@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback as traces
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -141,6 +141,13 @@ def _finish(
     # What a body has left is reported however late: the process that ran it has nothing better to do.
     stubborn = running is not None and identity.in_worker()
     try:
+        if running and holder.token and end.born:
+            with suppress(JobNotFound):
+                return jobs.store.finish(job_id, holder, replace(end, born=()), reason, stubborn=stubborn)
+            log.error(
+                "Redis has lost the record of job %s while it ran: its end (%s) is recorded anew", job_id, end.outcome
+            )
+            end = replace(end, facts={**end.facts, "task": running.task})
         return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn)
     except (Fenced, IllegalTransition, JobNotFound) as exc:
         level = logging.WARNING if running else logging.DEBUG

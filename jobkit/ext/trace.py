@@ -219,8 +219,14 @@ def _is_lost(store: JobStore, job: RunningJob) -> bool:
 
 
 def _where(store: JobStore, job: RunningJob) -> State:
-    """Where the run stands; ABORTED if somebody else has it by now, and its writes count for nothing."""
-    found = queries.fields(store, job.id, "run", "token")
+    """Where the run stands; ABORTED if somebody else has it by now, and its writes count for nothing.
+
+    Of one whose record Redis has lost nobody wants anything: it goes on.
+    """
+    try:
+        found = queries.fields(store, job.id, "run", "token")
+    except JobNotFound:
+        return State.RUNNING
     mine = found.get("run") == str(job.run) and found.get("token") == job.holder.token
     return State(found["state"]) if mine else State.ABORTED
 

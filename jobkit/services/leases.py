@@ -41,7 +41,7 @@ class Heartbeat:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
         self._blocked, self._orders, self._doubt = blocked, orders, doubt
         self._redis, self._began, self._mine, self._trusted = 0.0, 0.0, 0.0, 0.0
-        self._tried = time.monotonic()
+        self._tried, self._epoch = time.monotonic(), ""
 
     def run_once(self) -> None:
         """Renew the lease, if it is time to."""
@@ -50,7 +50,7 @@ class Heartbeat:
         began, told = time.monotonic(), self._orders()
         idle = began - self._tried
         try:
-            at, held, blocked = workers.beat(self.store, self.worker, self.lease)
+            at, held, blocked, epoch = workers.beat(self.store, self.worker, self.lease)
         except StoreUnavailable as exc:
             if not exc.silent:
                 self._trust(TRUST * self.lease)  # down for everybody, so nobody can judge
@@ -59,6 +59,7 @@ class Heartbeat:
             self._tried = time.monotonic()
         if blocked or told == self._orders():  # an order that came meanwhile knows better
             self._blocked(blocked)
+        self._look_for_a_loss(epoch)
         mine = self._tried
         if self._mine and not held:
             self._doubt()
@@ -69,6 +70,12 @@ class Heartbeat:
             # Whoever is alive renews at least twice in a lease: until then he may be late, by a jump of Redis's clock.
             self._trusted = mine + self.lease / 2
         self._redis, self._began, self._mine = at, began, mine
+
+    def _look_for_a_loss(self, epoch: str) -> None:
+        if self._epoch and epoch != self._epoch:
+            log.error("Redis has lost everything: what was recorded until now is gone, and what runs is known no more")
+            self.store.check_schema()
+        self._epoch = epoch
 
     def _judge(self, theirs: float, began: float, idle: float, held: bool) -> None:
         # Redis read its clock at some moment between a question and its answer, however far apart these are.

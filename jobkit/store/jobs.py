@@ -83,6 +83,7 @@ class JobStore:
                 url=self.url, namespace=self.keys.namespace, found=found.decode(), expected=SCHEMA,
                 reason="upgrade this jobkit, or use another namespace",
             )  # fmt: skip
+        self.call(lambda: self.client.hsetnx(about, "epoch", operation()))
 
     # -- the manager's verbs -------------------------------------------------------------------------------
 

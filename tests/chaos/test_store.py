@@ -85,7 +85,13 @@ def test_s3_redis_comes_back_empty(tmp_path: Path, nursery: Nursery) -> None:
         assert [handle.get(timeout=20) for handle in handles] == [1] * 10
         assert all(worker.alive for worker in workers)
         eventually(lambda: len([1 for job in lost if stage.evidence.of(job.id, END)]) == 4, 20)
-        # A run whose record has gone cannot write any more.
+        eventually(lambda: all("Redis has lost everything" in worker.log for worker in workers))
+        # What has ended is recorded anew, loudly; before its end a run whose record has gone cannot write any more.
+        assert [handle.get(timeout=20) for handle in lost[:2]] == [1, 1]
+        assert [(handle.job.state, handle.job.task) for handle in lost[:2]] == [(S.FINISHED, "looks")] * 2
+        said = "".join(worker.log for worker in workers)
+        assert all(f"lost the record of job {handle.id}" in said for handle in lost[:2])
+        assert all(f"the end of job {handle.id} (FAILED) was refused" in said for handle in lost[2:])
         assert all(line.more["how"] != "returned" for job in lost[2:] for line in stage.evidence.of(job.id, END))
 
 

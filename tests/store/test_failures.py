@@ -334,7 +334,10 @@ def listener(client: Redis) -> Callable[[], list[Any]]:
 
 def test_the_schema_is_written_once_and_checked(world: World) -> None:
     world.store.check_schema()
-    assert world.client.hgetall(world.keys.key("about")) == {b"schema": b"1"}
+    about = world.client.hgetall(world.keys.key("about"))
+    world.store.check_schema()
+    assert world.client.hgetall(world.keys.key("about")) == about
+    assert (about[b"schema"], set(about)) == (b"1", {b"schema", b"epoch"})
     before = world.picture()
     world.store.check_schema()
     assert world.picture() == before

@@ -25,7 +25,7 @@ if seen(job, op) then return {"again", came_of(job, op)} end
 local steps, fields, born = ARGV[8], {unpack(ARGV, 21)}, not job.state
 if born then
   if ARGV[9] == "" then return {"missing", "", 0} end
-  steps, job.run = ARGV[9], 1
+  steps, job.run = ARGV[9], tonumber(run) or 1
   add(fields, "submitted", at)
 elseif run ~= "" and (tonumber(run) ~= job.run or job.worker and not holds(job, ARGV[6], ARGV[7])) then
   return {"fenced", job.state, job.run}
