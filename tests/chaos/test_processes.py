@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from jobkit.testing import eventually
 from tests.chaos.app import DEATHS
 from tests.chaos.cancels import killed, seen
 from tests.chaos.evidence import GONE, HOOK, REFUSED, SAVED, START
-from tests.chaos.figures import declared, handovers, percentile, rescues, spread
-from tests.chaos.nursery import Nursery
-from tests.chaos.size import only_full, size
-from tests.chaos.stage import Stage, Worker, staged
+from tests.chaos.figures import declared, percentile, rescues, spread
+from tests.chaos.stage import Stage, Worker
 from tests.chaos.storm import Weather, blow
 
 S = State
