@@ -143,7 +143,7 @@ def _finish(
     try:
         if running and holder.token and end.born:
             with suppress(JobNotFound):
-                return jobs.store.finish(job_id, holder, replace(end, born=()), reason, stubborn=stubborn)
+                return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn, recorded=True)
             log.error(
                 "Redis has lost the record of job %s while it ran: its end (%s) is recorded anew", job_id, end.outcome
             )

@@ -252,16 +252,26 @@ class JobStore:
         )
 
     def finish(
-        self, job_id: str, holder: Settled, end: End, reason: str = "", op: str = "", *, stubborn: bool = False
+        self,
+        job_id: str,
+        holder: Settled,
+        end: End,
+        reason: str = "",
+        op: str = "",
+        *,
+        stubborn: bool = False,
+        recorded: bool = False,
     ) -> Verdict:
         """End a run, in one script: result, retention, next run, successors, waiting clients.
 
-        Parameters: `stubborn` tries on for an hour while Redis cannot take it: of a body that is over already.
+        Parameters: `stubborn` tries on for an hour while Redis cannot take it: of a body that is over already;
+        `recorded`, there has to be a record, whatever the end says of jobs without one.
         Raises: `Fenced` if the run is somebody else's by now, `IllegalTransition` if the graph has no such walk.
         """
+        born = "" if recorded else steps(*end.born)
         reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
-            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), steps(*end.born), RESTART,
+            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), born, RESTART,
             BIRTHS, OVER, RELEASE, RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
             end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
         )  # fmt: skip

@@ -37,7 +37,12 @@ class Proxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with closing(client), closing(socket.create_connection(self._target)) as server:
+        # A connection may be cut at any moment, also while it is written to.
+        with (
+            suppress(BrokenPipeError, ConnectionResetError),
+            closing(client),
+            closing(socket.create_connection(self._target)) as server,
+        ):
             self._open |= {client, server}
             while request := client.recv(1 << 20):
                 script = b"EVAL" in request[:20]
