@@ -59,14 +59,15 @@ def _instructions() -> None:
         _callgrind("--zero")
     if len(_marks) == TOTAL:
         _callgrind("--dump")
-        # A child that was forked writes beside its parent, under the parent's name.
-        dump = max(Path(os.environ["BENCH_VALGRIND"]).glob("callgrind.out.*"), key=lambda path: path.stat().st_mtime)
+        dump = max(Path(os.environ["BENCH_VALGRIND"]).glob(f"callgrind.out.{os.getpid()}.*"))
         (total,) = (line for line in dump.read_text().splitlines() if line.startswith("totals:"))
         _end([int(total.split()[1]) // JOBS])
 
 
 def _callgrind(action: str) -> None:
-    subprocess.run(["callgrind_control", action, str(os.getpid())], check=True, capture_output=True)
+    done = subprocess.run(["callgrind_control", action, str(os.getpid())], capture_output=True, text=True)
+    if done.returncode or "Error" in done.stdout:
+        raise RuntimeError(done.stdout + done.stderr)
 
 
 mark = _instructions if "BENCH_VALGRIND" in os.environ else _bytecodes

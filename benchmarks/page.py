@@ -17,14 +17,15 @@ HEAD = """<!-- Made by `make docs` from benchmarks/results. -->
 Plain Celery and jobkit run the same tasks on the same Redis in the same run, turn by turn; how is told in
 [benchmarks/README.md](../benchmarks/README.md). A job without a body shows what the machinery costs; one of 10 ms
 what is left of that beside real work. Rates differ from machine to machine, ratios much less.
-
-![Figures of jobkit and other queues, as bars](benchmarks.svg)
 """
+PLOT = "![Figures of jobkit and other queues, as bars](benchmarks.svg)\n"
 
 
 def page() -> Iterator[str]:
     """The document, in pieces."""
     yield HEAD
+    if released() or released("peers"):
+        yield PLOT
     if not any(map(released, KINDS)):
         yield "No figures are kept yet: `make figures` measures them."
     if written := released():

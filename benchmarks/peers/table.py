@@ -35,24 +35,24 @@ PEERS = (
         "taskiq",
         ("taskiq==0.13.0", "taskiq-redis==1.2.4", "redis==8.1.0", "hiredis==3.5.0", "uvloop==0.23.0"),
         (("taskiq", "worker", "benchmarks.peers.taskiq:broker", "--workers", "2", "--log-level", "WARNING"),),
-        "two processes, uvloop, no results",
+        "a list, of which nothing is acknowledged; two processes, uvloop, no results",
     ),
     Peer(
         "saq",
         ("saq[redis,hiredis]==0.26.4", "redis==7.4.1", "hiredis==3.5.0", "typing_extensions==4.16.0", "uvloop==0.23.0"),
         (("saq", "benchmarks.peers.saq.settings", "--workers", "2", "--quiet"),),
-        "two processes, results kept",
+        "two processes of 50 jobs at a time, results kept",
     ),
     Peer(
         "huey",
         ("huey==3.5.4", "redis==8.1.0", "hiredis==3.5.0"),
         (("huey_consumer", "benchmarks.peers.huey.huey", "-k", "process", "-w", "2", "-q"),),
-        "two processes, results kept",
+        "a list, of which nothing is acknowledged; two processes, results kept",
     ),
     Peer(
         "arq",
         ("arq==0.28.0", "redis==5.3.1", "hiredis==3.5.0", "uvloop==0.23.0"),
         (_ARQ, _ARQ),
-        "two processes, results kept",
+        "two processes of 100 jobs at a time, which ask every 10 ms, results kept",
     ),
 )
