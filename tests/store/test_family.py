@@ -64,6 +64,25 @@ def register(world: World, job_id: str, run: int = 1, facts: dict[str, Any] | No
     families.keep(world.store, "j", holder(run), "rollback", plan(job_id, facts=facts or {}))
 
 
+@pytest.mark.parametrize("options", [{}, {"host": "eu"}, {"locks": (Lock("tape"),)}])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_child_that_is_submitted_anew_stays_one_and_is_counted_once(
+    parent: World, options: dict[str, Any], begun: bool
+) -> None:
+    spawn(parent, "a")
+    finish(parent)
+    if begun:
+        parent.claim("a")
+    parent.submit("a", **options)
+    parent.check()
+    if begun:
+        finish(parent, "a", CHILD_DONE)
+    assert parent.record("j")["alive"] == "1"
+    parent.claim("a", 2)
+    assert finish(parent, "a", CHILD_DONE, 2).settle == ("j",)
+    assert conclude(parent).state == "FINISHED"
+
+
 # -- told to end ------------------------------------------------------------------------------------------------------
 
 

@@ -166,6 +166,35 @@ def test_paused_it_keeps_what_it_works_on(world: World) -> None:
     world.check()
 
 
+def test_its_next_run_that_is_given_something_else_keeps_what_it_works_on(world: World) -> None:
+    submit(world, "one", "a")
+    world.claim("one")
+    assert world.submit("one", host="eu").code == "next"
+    world.store.finish("one", holder(), FAILED)
+    assert (state(world, "one"), sorted(world.record("one")["bonds"])) == ("QUEUED", ["H", "L"])
+    assert submit(world, "two", "a") == "WAITING_FOR_LOCK"
+    assert end(world, "one", run=2) == ["two"]
+    world.check()
+
+
+def test_who_kept_its_locks_is_not_behind_who_waits_for_them(world: World) -> None:
+    rate = Rate("r", 1, 60)
+    submit(world, "one", "a", rate)
+    world.claim("one")
+    assert submit(world, "two", "a", rate) == "WAITING_FOR_LOCK"
+    world.advance(30_000)
+    world.store.finish("one", holder(), End(("fail",), Outcome.FAILED, again=0.0))
+    assert (state(world, "one"), held(world)["a"]) == ("WAITING_FOR_LOCK", ["one"])
+    world.advance(30_000)
+    locks.grant(world.store, "keeper")
+    assert (state(world, "one"), state(world, "two")) == ("QUEUED", "WAITING_FOR_LOCK")
+    assert end(world, "one", run=2) == []
+    world.advance(60_000)
+    locks.grant(world.store, "keeper")
+    assert state(world, "two") == "QUEUED"
+    world.check()
+
+
 def move(world: World, verb: str, job_id: str) -> None:
     """Move a job that has not begun to where it does not work."""
     if verb == "submit":

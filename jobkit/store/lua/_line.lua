@@ -35,8 +35,7 @@ local function line_rules(B)
 
   function B.enter_line(job, at)
     local ticket = redis.call("INCR", key("tickets"))
-    -- Who works for somebody that holds locks goes first: many may wait for that somebody.
-    if job.inherits then ticket = ticket - 2 ^ 52 end
+    if B.goes_first(job) then ticket = ticket - 2 ^ 52 end
     for _, want in ipairs(declared(job)) do
       if want.kind == "r" or not job.locked then
         redis.call("ZADD", key("waiters", want.name), string.format("%.0f", ticket), want.member)

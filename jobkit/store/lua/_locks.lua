@@ -12,9 +12,12 @@ local function declared(job, only)
 end
 
 local function lock_rules(B)
+  -- Who holds locks, or works for somebody that does, goes first: who stands before him may wait for these.
+  function B.goes_first(job) return job.inherits or job.locked end
+
   -- How many have their turn before it; nil if one of them must not be passed: who shares minds only who does not.
   local function ahead(job, want)
-    if job.inherits then return 0 end
+    if B.goes_first(job) then return 0 end
     local line = key("waiters", want.name)
     local rank = redis.call("ZRANK", line, want.member) or redis.call("ZCARD", line)
     if want.kind ~= "s" or rank == 0 then return rank end

@@ -11,7 +11,10 @@ local function begin_next(job, births, over, at, op, by, lease, fields, reply)
   list(job, now.owner or job.owner, now.tags or job.tags, at)
   if job.bonds or now.bonds then
     local B = bonds()
-    B.reply, job.bonds = reply, now.bonds or job.bonds
+    B.reply = reply
+    -- What is not given anew stays: its locks, its host, its parent.
+    for letter in (now.bonds or ""):gmatch(".") do B.flag(job, letter) end
+    if now.bonds then add(fields, "bonds", job.bonds) end
     if now.locks and now.locks ~= B.know(job).locks then B.let_go(job) end
   end
   local ready = begin(job, plan, births, over, at, plan.op or op, by, "next run", fields)

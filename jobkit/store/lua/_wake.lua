@@ -29,7 +29,7 @@ local function wake_rules(B, G)
         local want = declared(job, name)[1]
         local when = opening(want, at)
         if when then look_again(name, when) end
-        if want.kind ~= "s" and not job.inherits then stuck = stuck + 1 end
+        if want.kind ~= "s" and not B.goes_first(job) then stuck = stuck + 1 end
         if stuck >= want.most then return end
       end
     end

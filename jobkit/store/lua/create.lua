@@ -34,7 +34,7 @@ join(job, fields, over)
 renew(job, fields, {"checkpoint", "log", "followed", "hook"}, at)
 if replaced then record(job, replaced, at, op .. "r", by, reason) end
 local ready = begin(job, plan, births, over, at, op, by, reason, fields)
-if now.bonds then bonds().join(job, at) end
+if now.bonds and (now.up or not job.up) then bonds().join(job, at) end -- a child that stays one is counted already
 if made then made.wake(at, op, by) end
 if ready and queue ~= "" then
   if job.run ~= 1 then message = message:gsub('"job_run": 1', '"job_run": ' .. job.run, 1) end
