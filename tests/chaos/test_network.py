@@ -38,9 +38,10 @@ def test_n1_a_worker_is_cut_off(stage: Stage, leases: float) -> None:
     with wired(stage, 2) as [(wire, cut), (_, other)]:
         handles = [stage.submit("steps", 40, 0.1) for _ in range(4)]
         began = stage.started(*handles)
-        mine = [line.job for line in began if line.worker == cut.name]
-        assert mine
+        its = {line.job for line in began if line.worker == cut.name}
         wire.held = True
+        mine = [one.id for one in handles if one.id in its and one.job.state is S.RUNNING]
+        assert mine
         time.sleep(2.0 * leases)  # the fault
         if leases > 1:
             eventually(lambda: all(one.job.run > 1 for one in handles if one.id in mine), 30, "nobody has taken over")

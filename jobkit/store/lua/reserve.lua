@@ -28,10 +28,14 @@ end
 
 for place = queues, #ARGV do
   if room <= 0 then break end
-  for _, message in ipairs(redis.call("RPOP", ARGV[place], math.min(room, share)) or {}) do
+  -- Half of what waits, at most: others may be idle.
+  local waiting = redis.call("LLEN", ARGV[place])
+  local most = math.min(room, share, math.ceil(waiting / 2))
+  for _, message in ipairs(most > 0 and redis.call("RPOP", ARGV[place], most) or {}) do
     add(taken, ARGV[place], message, keep(message))
     room = room - 1
   end
+  if most < waiting then break end -- they go before what is in the queues behind
 end
 if #held > 0 then
   if db ~= "" then redis.call("SELECT", db) end
