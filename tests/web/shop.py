@@ -12,7 +12,8 @@ from jobkit import JobKit
 URL = os.environ.get("SHOP_REDIS", "redis://127.0.0.1:1/0")
 
 app = Celery("shop", broker=URL, backend=URL)
-jobs = JobKit(app, patience=0.5)
+# What has ended is looked at in all tests of a session, however long that takes.
+jobs = JobKit(app, patience=0.5, retention=3600.0)
 
 
 @app.task(bind=True, name="shop.pack")  # type: ignore[untyped-decorator,unused-ignore]  # Celery is untyped
