@@ -60,7 +60,7 @@ class Cost:
         """As a row of the table."""
         spent = self.spent
         row = f"{self.name:44} {spent.micros:8.1f} ±{self.spread:3.0%} {spent.in_commands:8.1f} {spent.commands:9.1f}"
-        row += f" {self.library:8.1f} {self.bytes:9,}" if self.bytes else ""
+        row += f" {self.library:8.1f} {self.bytes:>9,}" if self.bytes else ""
         if not details:
             return row
         parts = (f"{name.upper()} {calls:.3g} x {micros / calls:.1f}" for name, (calls, micros) in spent.inside.items())
