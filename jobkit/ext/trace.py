@@ -144,6 +144,7 @@ def _claim(
         blocks=orders.may_be_blocked(),
         run_time=policy.max_run_time,
         facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
+        stubborn=identity.in_worker(),
     )
     return Settled(claim.run, token, worker), claim
 

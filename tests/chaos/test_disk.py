@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from jobkit.testing import eventually
 from tests.chaos.evidence import END, START
 from tests.chaos.nursery import Nursery
 from tests.chaos.size import size
-from tests.chaos.stage import staged
+from tests.chaos.stage import Stage, staged
 
 S = State
 MEGABYTES = 3
@@ -41,9 +43,25 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
+def test_what_cannot_begin_while_redis_takes_no_writes_has_not_failed(stage: Stage) -> None:
+    worker = stage.start()
+    pool = worker.children
+    for pid in pool:
+        os.kill(pid, signal.SIGSTOP)
+    handles = [stage.submit("plain", 0.01) for _ in range(2)]
+    eventually(lambda: worker.log.count("received") == 2)
+    stage.redis.config_set("min-replicas-to-write", 1)
+    for pid in pool:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: all(f"the start of job {one.id} cannot be recorded now" in worker.log for one in handles))
+    stage.redis.config_set("min-replicas-to-write", 0)
+    assert [handle.get(timeout=20) for handle in handles] == [1, 1]
+    assert stage.judge(ignore=["nothing_is_unexpected"]) == []
+
+
 def test_s6_the_disk_is_full(tmp_path: Path, nursery: Nursery, disk: Path) -> None:
     with staged(tmp_path, nursery=nursery, extra=("--dir", str(disk))) as stage:
-        workers = [stage.start() for _ in range(2)]
+        workers = [stage.start(concurrency=4) for _ in range(2)]  # whoever gets them, all of them run at once
         ending = [stage.submit("plain", 1.5) for _ in range(4)]
         waiting = [stage.submit("plain", 0.05) for _ in range(size(6, 100))]
         began = stage.started(*ending)

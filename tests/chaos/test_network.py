@@ -35,7 +35,7 @@ def wired(stage: Stage, number: int = 2, **options: Any) -> Iterator[list[tuple[
 
 @pytest.mark.parametrize("leases", [3.0, *only_full([0.4])])
 def test_n1_a_worker_is_cut_off(stage: Stage, leases: float) -> None:
-    with wired(stage, 2) as [(wire, cut), (_, other)]:
+    with wired(stage, 2, concurrency=4) as [(wire, cut), (_, other)]:
         handles = [stage.submit("steps", 40, 0.1) for _ in range(4)]
         began = stage.started(*handles)
         its = {line.job for line in began if line.worker == cut.name}

@@ -76,8 +76,8 @@ def submit_until(stage: Stage, stop: threading.Event) -> None:
 
 def test_s3_redis_comes_back_empty(tmp_path: Path, nursery: Nursery) -> None:
     with staged(tmp_path, appendonly=False, nursery=nursery) as stage:
-        workers = [stage.start() for _ in range(2)]
-        lost = [stage.submit("looks", 2.0) for _ in range(2)] + [stage.submit("steps", 30, 0.1) for _ in range(2)]
+        workers = [stage.start(concurrency=4) for _ in range(2)]  # whoever gets them, all of them run at once
+        lost = [stage.submit("looks", 3.0) for _ in range(2)] + [stage.submit("steps", 30, 0.1) for _ in range(2)]
         stage.started(*lost)
         stage.server.kill()
         stage.server.restart()

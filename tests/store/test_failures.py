@@ -18,7 +18,7 @@ from jobkit.errors import SchemaMismatch, StoreError, StoreRefused, StoreUnavail
 from jobkit.states import Outcome
 from jobkit.store import End, JobStore, Settled, queries, scripts, workers
 from tests.store.proxy import proxied
-from tests.store.world import NOW, World, holder, keep_bytes_still, plan
+from tests.store.world import NOW, WORKER, World, holder, keep_bytes_still, plan
 
 PATIENCE = 0.15  # seconds
 DONE = End(("finish",), Outcome.SUCCEEDED, meta='{"status": "SUCCESS"}')
@@ -272,18 +272,21 @@ def test_a_full_memory_refuses_new_jobs_and_nothing_else(root: Redis) -> None:
     world.check()
 
 
-def test_the_end_of_a_body_is_recorded_late_whatever_redis_said(
+def test_the_start_and_the_end_of_a_body_are_recorded_late_whatever_redis_said(
     world: World, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.submit()
-    world.claim()
     with proxied(url) as (proxy, client):
-        proxy.errors = [b"-MISCONF no disk", b"-READONLY a replica", b"-OOM full", b"-LOADING the data set"]
-        verdict = store_of(client).finish("j", holder(), DONE, stubborn=True)
-    assert (verdict.code, verdict.state) == ("ok", "FINISHED")
+        store, said = store_of(client), [b"-MISCONF no disk", b"-READONLY a replica", b"-OOM full", b"-LOADING data"]
+        proxy.errors = list(said)
+        claim = store.claim("j", 1, "tok1", WORKER, 1, redelivered=False, plan=plan("j"), stubborn=True)
+        proxy.errors = list(said)
+        verdict = store.finish("j", holder(), DONE, stubborn=True)
+    assert (claim.code, verdict.code, verdict.state) == ("ok", "ok", "FINISHED")
     assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "the end of job j cannot be recorded now, trying on",
-        "the end of job j is recorded at last",
+        f"the {what} of job j {said}"
+        for what in ("start", "end")
+        for said in ("cannot be recorded now, trying on", "is recorded at last")
     ]
 
 
