@@ -103,7 +103,7 @@ def own(store: JobStore, worker: str, job_id: str) -> Lost | None:
     found: Any = store.call(lambda: store.client.hmget(store.keys.job(job_id), names))
     run, state, *rest, hook, holder, token = (part.decode() if part else "" for part in found)
     claimed = holder == worker and not token.startswith("!") and state in ACTIVE.split(",")
-    telling = hook.isdigit() or hook.endswith(f" {worker}")
+    telling = (hook.isdigit() and state not in READY.split(",")) or hook.endswith(f" {worker}")
     policy, restarts, message, task = rest
     return Lost(job_id, int(run), state, worker, policy, restarts, message, task, hook) if claimed or telling else None
 

@@ -194,6 +194,30 @@ def test_a_job_whose_teller_vanished_is_not_told_again_and_goes_on(world: World)
     world.check()
 
 
+def test_a_next_run_whose_message_was_lost_with_a_worker_still_tells_of_the_last(world: World) -> None:
+    died(world, again=True)
+    for lose in (rescued, disowned):
+        world.store.run("reserve", "w3|b", 0, 0, "", "", "", 0, 1, "j")
+        lose(world)
+        assert world.record()["hook"] == "1"  # for whoever starts it, be that at this moment
+        assert world.store.take("keeper")[1] == [("j", 2, MESSAGE)]
+    assert world.claim(run=2, token="other").hook == "1"
+    world.check()
+
+
+def rescued(world: World) -> None:
+    """The worker that had it died."""
+    workers.beat(world.store, "w3|b", 10)
+    world.advance(10_000)
+    assert workers.rescue(world.store, "w2|b", 9) == []
+
+
+def disowned(world: World) -> None:
+    """The worker that had it does not know it."""
+    assert workers.own(world.store, "w3|b", "j") is None
+    workers.disown(world.store, "w3|b", "j")
+
+
 @pytest.mark.parametrize("end", [HERE, ERRED])
 def test_what_died_before_it_began_is_told_by_another(world: World, end: End) -> None:
     world.submit()

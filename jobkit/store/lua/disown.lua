@@ -6,7 +6,7 @@ Returns {code}: ok | refused (it holds it) ]]
 local id, worker, active, ready = unpack(ARGV)
 local holder, state, hook = unpack(redis.call("HMGET", key("job", id), "worker", "state", "hook"))
 hook = hook or ""
-if holder == worker and has(active, state) or hook:match("^%d+$") or hook:match("^%d+ %S+ (.*)") == worker then
+if holder == worker and has(active, state) or hook:match("^%d+$") and not has(ready, state or "") or hook:match("^%d+ %S+ (.*)") == worker then
   return {"refused"}
 end
 local held = redis.call("SREM", key("held", worker), id) == 1

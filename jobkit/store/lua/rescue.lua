@@ -32,12 +32,12 @@ for _, worker in ipairs(redis.call("ZRANGEBYSCORE", key("workers"), "-inf", at, 
       redis.call("HSET", key("job", id), "worker", me, "token", "!" .. worker)
       redis.call("SADD", key("held", me), id)
       hand(id, worker)
-    elseif state and hook and (hook:match("^%d+$") or hook:match("^%d+ %S+ (.*)") == worker) then
+    elseif state and hook and (hook:match("^%d+$") and not has(ready, state) or hook:match("^%d+ %S+ (.*)") == worker) then
       local begun = hook:find(" ") and " !" or " !?"
       redis.call("HSET", key("job", id), "hook", hook:match("^%d+") .. begun .. worker .. " " .. me)
       redis.call("SADD", key("held", me), id)
       hand(id, worker)
-    elseif state and has(ready, state) then
+    elseif state and has(ready, state) then -- whoever gets it tells of the run before, if nobody has yet
       redis.call("ZADD", key("outbox"), at, id)
     end
   end
