@@ -1,5 +1,7 @@
 """A worker that goes down takes no more messages, and then tells its jobs: what they hand over is for the others.
 
+So is what it has reserved and not begun.
+
 The order matters.  Celery's main loop may sleep through the signal for a second, and the fetch (BRPOP) it has sent goes
 on in Redis after that: first in line, it would get the message of the very run that was handed over.
 """
@@ -16,6 +18,9 @@ from typing import Any
 from celery import signals
 from celery.concurrency.base import BasePool
 from celery.concurrency.solo import TaskPool as SoloPool
+
+from jobkit.ext.request import begun
+from jobkit.ext.transport import QoS
 
 
 class Leaving:
@@ -42,6 +47,7 @@ class Leaving:
             self._worker.consumer.call_soon(lambda: None)
         if self._at is not None and time.monotonic() >= self._at:
             self._tell()
+            _hand_back(self._channel)
             self._at = None
 
     def has_closed(self) -> None:
@@ -74,6 +80,15 @@ class Leaving:
     def _channel(self) -> Any:
         """What messages come from; None while there is no connection."""
         return getattr(getattr(self._worker.consumer, "task_consumer", None), "channel", None)
+
+
+def _hand_back(channel: Any) -> None:
+    """What was reserved and not begun need not wait for the last body to end, as it does with kombu."""
+    qos = getattr(channel, "qos", None)
+    if isinstance(qos, QoS):
+        # A process of the pool may be about to begin one all the same: whoever claims it first has it.
+        with suppress(*channel.connection_errors):
+            qos.hand_back(begun())
 
 
 def _give_back(channel: Any) -> None:

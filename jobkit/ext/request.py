@@ -31,7 +31,12 @@ GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue",
 
 def busy() -> set[str]:
     """The ids of all this worker runs or has reserved: Celery forgets the running ones when its broker was away."""
-    return {*worker_state.requests, *(one.id for one in tuple(worker_state.active_requests)), *runs}
+    return {*worker_state.requests, *begun()}
+
+
+def begun() -> set[str]:
+    """The ids of what this worker runs."""
+    return {*(one.id for one in tuple(worker_state.active_requests)), *runs}
 
 
 def find(job_id: str) -> Any:

@@ -8,6 +8,7 @@ records the job.  All else (messages without a record, fanout, priorities, prefe
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from functools import cached_property
 from queue import Empty
 from time import monotonic, time
@@ -67,6 +68,13 @@ class QoS(theirs.QoS):
             self._ours.discard(delivery_tag)
         else:
             self.ack(delivery_tag)
+
+    def hand_back(self, begun: Container[str]) -> None:
+        """Put what is not `begun`, ids of jobs, back into its queue: the oldest at its head."""
+        for tag in reversed(tuple(self._delivered)):
+            if tag in self._ours and self._delivered[tag].headers["id"] not in begun:
+                self.restore_by_tag(tag)
+                self.ack(tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put it back into its queue."""

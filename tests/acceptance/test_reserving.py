@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +67,25 @@ def test_a_worker_that_goes_down_gives_it_back(lifecycle: ModuleType, start_work
     start_worker(concurrency=1)
     assert [one.get(timeout=20) for one in others] == [n + 1 for n in range(6)]
     assert all(notes.read_text().count(f"body {one.id}") == 1 for one in others)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_others_need_not_wait_until_a_worker_that_goes_down_is_gone(
+    lifecycle: ModuleType, start_worker: Start, notes: Path, pool: str
+) -> None:
+    leaving = start_worker(pool=pool, concurrency=1, env={**PREFETCH, "JOBKIT_TEST_LEASE": "60"})
+    at_work = lifecycle.hangs.delay(60)
+    eventually(lambda: at_work.job.state is State.RUNNING)
+    others = [lifecycle.add.delay(n, 1) for n in range(6)]
+    eventually(lambda: (waiting(lifecycle), held(lifecycle)) == (2, 5))
+    os.kill(leaving.pid, signal.SIGTERM)
+    eventually(lambda: (waiting(lifecycle), held(lifecycle)) == (6, 1))
+    start_worker(concurrency=1)
+    assert [one.get(timeout=20) for one in others] == [n + 1 for n in range(6)]
+    begun = [line.split()[1] for line in notes.read_text().splitlines() if line.startswith("body")]
+    assert begun == [at_work.id, *(one.id for one in others)], "each once, in order"
+    assert leaving.alive
+    assert at_work.job.is_live
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
