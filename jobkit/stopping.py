@@ -54,7 +54,7 @@ class StopSwitch:
         if self.reason is None:
             number = self._orders()
             if number != self._seen:
-                self._stop_if(self._look())
+                self.tell(self._look())
                 self._seen = number
             elif self._lapsed():
                 self._doubt()
@@ -67,10 +67,11 @@ class StopSwitch:
         now = time.monotonic()
         self._doubted = self._doubted or now
         if now - self._doubted >= DOUBT:
-            self._stop_if(State.ABORTED)
+            self.tell(State.ABORTED)
 
-    def _stop_if(self, state: State) -> None:
-        if state in STOPS:
+    def tell(self, state: State) -> None:
+        """The run stands there: if that tells it to end, it does."""
+        if state in STOPS and self.reason is None:
             self.reason = state
             self.then()
 

@@ -161,6 +161,8 @@ class Recorder:
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
         _check_child(plan, verdict)
+        if verdict.code == "told" and (running := find(plan.id)):
+            running.stop.tell(State(verdict.state))  # it was cancelled, so it plans no next run of its own
         sent = None
         if put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
             wire["headers"][messages.RUN_HEADER] = verdict.run
@@ -247,7 +249,7 @@ def kin_of(headers: dict[str, Any]) -> str:
 
 
 def _check_child(plan: Plan, verdict: Verdict) -> None:
-    if verdict.code == "told":
+    if verdict.code == "told" and plan.up:
         raise ToldToEnd(job_id=plan.up, reason=f"it was told to end ({verdict.state})", state=verdict.state)
     if verdict.code == "order":
         allowed = f"a parent has {verdict.state!r}: a child's locks must come after it in the alphabet, or all may wait"

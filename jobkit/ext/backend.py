@@ -136,8 +136,7 @@ class Recording(_Base):
         if end.again is None:
             return False
         end = replace(end, meta=self.payload(task_id, exc, celery_states.RETRY, traceback, request))
-        ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
-        return True
+        return ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
 
     def _is_its_task(self, task_id: str, request: Any) -> bool:
         # Anybody may have written a message: what it names ends only where the record says the same.

@@ -32,7 +32,7 @@ log = logging.getLogger("jobkit")
 _BY_EXCEPTION: tuple[tuple[type[BaseException], tuple[str, ...], Outcome, str], ...] = (
     (WorkerLostError, ("?claim", "abort"), Outcome.FAILED, "abort"),
     (TimeLimitExceeded, ("?claim", "?time_over", "kill"), Outcome.KILLED, ""),
-    (SoftTimeLimitExceeded, ("?time_over", "confirm_timeout"), Outcome.FAILED, "timeout"),
+    (SoftTimeLimitExceeded, ("?time_over", "?confirm_timeout", "?fail"), Outcome.FAILED, "timeout"),
 )
 _REVOKED = ("?remove", "?confirm_removal", "?kill", "?cancel", "?kill")
 #: What a job that was killed is told, and what Celery says of one that it terminated.
@@ -40,6 +40,8 @@ KILLED = "killed: it did not end itself within its grace period"
 _OUTCOMES = {KILLED: Outcome.KILLED, "terminated": Outcome.KILLED, "cancelled": Outcome.STOPPED}
 _NEVER_STARTED = ("submit_after", "remove", "confirm_removal")
 _FAIL = ("?claim", "fail")
+#: Begins the walk of an end that another run follows: it is refused of a job that a user wants to end.
+UNLESS_CANCELLED = "?confirm_cancel"
 #: How a job that nobody submitted begins its path: one that was run eagerly.
 STARTED = ("submit", "claim")
 
@@ -69,6 +71,8 @@ def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, meta
     cause = (result.exc or result) if isinstance(result, Retry) else result
     verbs, outcome, _ = kind_of(cause)
     born = _NEVER_STARTED if verbs == _FAIL else (*STARTED, "fail")
+    if state == celery_states.RETRY:
+        verbs = (UNLESS_CANCELLED, *verbs)
     return End(verbs, outcome, str(cause)[:500], failure(cause, traceback), born=born, **common)
 
 
@@ -122,7 +126,7 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
         end = replace(end, keep=keep)
     verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
-        running.ended = True
+        running.ended = verdict is not None or not _was_cancelled(end, running)
     if verdict and State(verdict.state).is_live and end.again is None and not end.paused and verdict.code == "ok":
         end = replace(end, here=False)  # its children, or what it undoes, come before its end
     if verdict:
@@ -151,5 +155,12 @@ def _finish(
         return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn)
     except (Fenced, IllegalTransition, JobNotFound) as exc:
         level = logging.WARNING if running else logging.DEBUG
+        if running and isinstance(exc, IllegalTransition) and end.verbs[0] == UNLESS_CANCELLED:
+            running.stop.tell(State(exc.source))
+            level = logging.INFO
         log.log(level, "the end of job %s (%s) was refused and dropped: %s", job_id, end.outcome, exc)
         return None
+
+
+def _was_cancelled(end: End, running: RunningJob) -> bool:
+    return end.verbs[0] == UNLESS_CANCELLED and running.stop_reason is State.CANCELLING_BY_USER

@@ -34,11 +34,10 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
     holder = Settled(lost.run, "", identity.worker())
     reason = reason or f"worker {lost.worker.partition('|')[0]} vanished"
     task = jobs.app.tasks.get(lost.task)
-    end = End(("abort",), Outcome.FAILED, reason)
+    end = again = End(("abort",), Outcome.FAILED, reason)
     if lost.message and lost.policy and lost.state not in restarts.UNWANTED:
-        end = restarts.with_restart(end, from_text(lost.policy), "abort", lost.restarts)
-    if end.again is not None:
-        ends.finish_run(jobs, task, lost.id, holder, end, reason)
+        again = restarts.with_restart(end, from_text(lost.policy), "abort", lost.restarts)
+    if again.again is not None and ends.finish_run(jobs, task, lost.id, holder, again, reason):
         return
     exc = WorkerLostError(f"{reason}, after {counted} restarts" if (counted := _restarts(lost)) else reason)
     backend = task.backend if task else jobs.app.backend

@@ -69,11 +69,12 @@ def so_far(jobs: JobKit, job_id: str, known: str = "") -> str | None:
 
 
 def with_restart(end: End, policy: Policy, cause: str, so_far: str) -> End:
-    """The same end, followed by another run if the policy has it so."""
+    """The same end, followed by another run if the policy has it so; refused of a job that is cancelled meanwhile."""
     plan = again(policy, cause, so_far)
     if plan is None:
         return end
-    return replace(end, again=plan[0], facts={**end.facts, "restarts": plan[1]})
+    verbs = (ends.UNLESS_CANCELLED, *end.verbs)
+    return replace(end, verbs=verbs, again=plan[0], facts={**end.facts, "restarts": plan[1]})
 
 
 def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:

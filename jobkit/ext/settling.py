@@ -92,8 +92,7 @@ def _run_again(jobs: JobKit, task: Any, job_id: str, kept: Kept, holder: Settled
     if end.again is None:
         return False
     with ends.holding(job_id, holder):
-        ends.finish_run(jobs, task, job_id, holder, end, end.note[:200])
-    return True
+        return ends.finish_run(jobs, task, job_id, holder, end, end.note[:200])
 
 
 def _end_of(jobs: JobKit, ending: dict[str, Any], target: State, meta: bytes) -> End:

@@ -255,6 +255,8 @@ def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, t
     if not job.ended:
         end = ends.end_of(state, result, None, job)
         ends.finish_run(jobs, task, job.id, job.holder, end)
+    if not job.ended:  # it was to be tried again, and was cancelled meanwhile
+        restarts.obey(jobs, task, job, context)
 
 
 def _remove(jobs: JobKit, task: Any, uuid: str, claim: Claim, context: Context) -> Any:

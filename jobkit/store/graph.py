@@ -46,6 +46,7 @@ def lua_graph() -> str:
         "ends": ";".join(steps(name) for name, verb in VERBS.items() if verb.target.category is Category.ENDED),
         "busy": ",".join((*states(Category.RUNNING), State.CHILD_RUNNING, State.ROLLING_BACK)),
         "spawns": ",".join((State.RUNNING, State.SHUTDOWN_REQUEST, State.PAUSE_REQUEST)),
+        "unwanted": State.CANCELLING_BY_USER.value,
         "stopping": ",".join((State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.REMOVING)),
     }  # fmt: skip
     body = ", ".join(f'{name} = "{row}"' for name, row in rows.items())

@@ -15,11 +15,12 @@ from typing import Any
 from celery import Celery, group
 from celery.exceptions import Ignore, Reject
 
-from jobkit import Backoff, Ending, JobKit, Policy, Semaphore
+from jobkit import Backoff, Ending, JobKit, Policy, Semaphore, State
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=os.environ.get("JOBKIT_TEST_BROKER", URL), backend=URL)
-app.conf.update(jobkit_lease=2.0, jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+app.conf.update(jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+app.conf.jobkit_lease = float(os.environ.get("JOBKIT_TEST_LEASE", "2"))
 app.conf.worker_prefetch_multiplier = int(os.environ.get("JOBKIT_TEST_PREFETCH", "1"))
 app.conf.worker_disable_prefetch = "JOBKIT_TEST_NO_PREFETCH" in os.environ
 if "JOBKIT_TEST_LIMIT" in os.environ:
@@ -73,6 +74,18 @@ def plans_itself(self: Any) -> int:
     if self.job.run < 3:
         self.job.reschedule()
     return int(self.job.run)
+
+
+@task(bind=True, on_finished=told, max_retries=5)
+def tries_on(self: Any, how: str, exc: bool) -> None:
+    """Is tried again although it was cancelled: it looks, it never does, or it has asked for that before."""
+    note("body", self.job.id, self.job.run)
+    options = {"countdown": 0, "exc": KeyError("once more") if exc else None, "throw": False}
+    asked = self.retry(**options) if how == "before" else None
+    note("waits", self.job.id)
+    while not self.job.should_finish if how == "looks" else self.app.jobkit.get(self.job.id).state is State.RUNNING:
+        time.sleep(0.01)
+    raise asked or self.retry(**options)
 
 
 def hangs_when_told(self: Any, job: Any, ending: Ending) -> None:

@@ -108,6 +108,25 @@ def test_a_paused_job_goes_on_where_it_stopped(
     assert done == list(range(150))  # nothing twice, nothing left out
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_job_that_is_cancelled_is_not_tried_again(
+    pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    start_worker(pool=pool, concurrency=6)
+    handles = [lifecycle.tries_on.delay(how, exc) for how in ("looks", "never", "before") for exc in (True, False)]
+    eventually(lambda: notes.read_text().count("waits") == len(handles))
+    for handle in handles:
+        handle.abort("wrong file")
+    for handle in handles:
+        job = ended(handle)
+        assert (job.state, job.outcome, job.message) == (S.CANCELLED, Outcome.STOPPED, "cancelled")
+        assert path(handle) == [S.QUEUED, S.RUNNING, S.CANCELLING_BY_USER, S.CANCELLED]
+        with pytest.raises(TaskRevokedError, match="cancelled"):
+            handle.get(timeout=5)
+        eventually(lambda: f"hook {handle.id} 1 CANCELLED STOPPED" in notes.read_text())  # noqa: B023
+    assert notes.read_text().count("body") == len(handles)
+
+
 def test_a_job_that_runs_too_long_is_told_and_tried_again(lifecycle: ModuleType, start_worker: Start) -> None:
     start_worker()
     handle = lifecycle.overlong.delay(60)

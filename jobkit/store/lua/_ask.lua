@@ -5,6 +5,10 @@ local function tell(job, steps, at, op, by, reason, grace)
   if not targets then return blocked end
   record(job, targets, at, op, by, reason)
   save(job, at)
+  -- What it has planned for itself; what others have asked for meanwhile is theirs.
+  if job.next and has(GRAPH().unwanted, job.state) and cjson.decode(job.next).own then
+    redis.call("HDEL", job.key, "next")
+  end
   redis.call("ZREM", key("deadlines"), job.id)
   if job.bonds then bonds().told(job, at, op, by) end
   if job.worker == "" then return end -- its body is done

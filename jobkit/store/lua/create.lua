@@ -9,7 +9,7 @@ ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, "+ms" from now, or ""  6 p
       10 states of an ended or restarted run  11 token of the run that plans its own next one, or ""
       12 the queue its message is put in if it is ready, or ""  13 that message, for run 1  14 db of the queue, or ""
       15.. fields and values
-Returns {code, state, run}: ok | again | told, adopted, full, deep, order (see _spawn) | fenced | next (it runs: kept as its next run) | missing (no such predecessor) ]]
+Returns {code, state, run}: ok | again | told (to end), adopted, full, deep, order (see _spawn) | fenced | next (it runs: kept as its next run) | missing (no such predecessor) ]]
 local id, op, by, reason, start, after, idle, births, replace, over, token = unpack(ARGV, 1, 11)
 local queue, message, db = unpack(ARGV, 12, 14)
 local job, at = load(id), clock()
@@ -24,6 +24,8 @@ local refused = now.up and bonds().refuses(job, now, fields)
 if refused then return refused end
 local replaced = job.state and walk(job.state, replace)
 if job.state and not replaced and not has(over, job.state) then
+  plan.own = token ~= "" or nil
+  if plan.own and has(GRAPH().unwanted, job.state) then return {"told", job.state, job.run} end
   join(job, fields, over, true)
   plan.fields = fields
   redis.call("HSET", job.key, "next", cjson.encode(plan))
