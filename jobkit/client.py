@@ -15,7 +15,7 @@ from jobkit.sessions import Session
 from jobkit.states import State
 from jobkit.store import JobStore, Verdict, families, footprint, health, locks, queries, records
 from jobkit.store.keys import checked_id
-from jobkit.times import milliseconds
+from jobkit.times import start
 from jobkit.waiting import Waiting
 
 #: Jobs a page may hold.
@@ -210,7 +210,7 @@ class Client(Waiting):
         Parameters: an aware datetime, or seconds from now, 0 or more.  Raises: `JobNotFound`, `IllegalTransition`,
         `InvalidOption`.
         """
-        return self._act(self.store.change_start(_id(job_id), milliseconds("when", when), self._by, reason))
+        return self._act(self.store.change_start(_id(job_id), start("when", when), self._by, reason))
 
     def abort(self, job_id: str, reason: str = "", grace: float | None = None) -> State:
         """Abort a job.  It holds, also if no worker is up, or its worker dies meanwhile.

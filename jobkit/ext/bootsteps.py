@@ -82,7 +82,7 @@ class Keeper(bootsteps.StartStopStep):
             "publishing": partial(publishing.run_once, store, publish, by),
             "lost messages": search.run_once,
             "strays": strays.run_once,
-            "overtime": partial(overtime.run_once, store, by),
+            "overtime": partial(overtime.run_once, self.heart, by),
             "children": partial(children.look, worker),
             "acknowledgements": Acknowledgements(worker).run_once,
             "going down": leaving.run_once,

@@ -40,7 +40,7 @@ class Heartbeat:
     ) -> None:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
         self._blocked, self._orders, self._doubt = blocked, orders, doubt
-        self._redis, self._began, self._mine, self._trusted = 0.0, 0.0, 0.0, 0.0
+        self._redis, self._began, self._mine, self._trusted, self._jumped = 0.0, 0.0, 0.0, 0.0, 0.0
         self._tried, self._epoch = time.monotonic(), ""
 
     def run_once(self) -> None:
@@ -82,8 +82,8 @@ class Heartbeat:
         mine, least, most = self._tried - self._mine, began - self._mine, self._tried - self._began
         if not least - JUMP <= theirs <= most + JUMP:
             log.warning("the clock of Redis jumped by %.1f s: every lease counts from now", theirs - mine)
-            workers.rebase(self.store, self.lease)
-            self._trusted = time.monotonic() + self.lease
+            self._trusted = self._jumped = time.monotonic() + self.lease
+            workers.rebase(self.store, self.lease, self.worker, theirs - (least + most) / 2)
         elif mine > self.lease:
             log.warning("no proof of life for %.1f s%s", mine, "" if held else ": others may have taken over the runs")
             # Redis was away: nobody can have renewed for sure, so nobody is judged for a lease.  Or this process was,
@@ -96,6 +96,11 @@ class Heartbeat:
         """Has this worker seen enough time go by in order: half a lease when it begins, a whole one after trouble?"""
         now = time.monotonic()
         return self._mine > 0 and now >= self._trusted and now - self._mine < self.lease / 2
+
+    @property
+    def is_rebasing(self) -> bool:
+        """Did the clock of Redis jump just now, so that not everybody has seen it yet?"""
+        return time.monotonic() < self._jumped
 
     @property
     def until(self) -> float:

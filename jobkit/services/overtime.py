@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from jobkit.errors import IllegalTransition, JobNotFound
-from jobkit.store import JobStore, workers
+from jobkit.services.leases import Heartbeat
+from jobkit.store import workers
 
 #: Jobs one round tells at most.
 BATCH = 100
@@ -11,10 +12,12 @@ BATCH = 100
 LEASE = 30.0
 
 
-def run_once(store: JobStore, by: str) -> int:
+def run_once(heart: Heartbeat, by: str) -> int:
     """One round: returns how many jobs were told."""
-    told = 0
-    for job_id in workers.overdue(store, BATCH, LEASE):
+    store, until, told = heart.store, heart.until, 0  # before it is asked: the next beat may come in between
+    if heart.is_rebasing:
+        return 0
+    for job_id in workers.overdue(store, BATCH, LEASE, until):
         try:
             store.ask(job_id, "time_over", by, "its maximum run time is over")
             told += 1

@@ -138,8 +138,11 @@ class JobStore:
         reply = self.run("ask", job_id, op or operation(), clean(by), clean(reason), steps(verb), given)
         return self.verdict(job_id, reply)
 
-    def change_start(self, job_id: str, start: int | None, by: str, reason: str = "", op: str = "") -> Verdict:
-        """Give a job that has not started another start time, ms of Redis time; None or the past means now."""
+    def change_start(self, job_id: str, start: int | str | None, by: str, reason: str = "", op: str = "") -> Verdict:
+        """Give a job that has not started another start time, ms of Redis time or "+ms" from now.
+
+        None or the past means now.
+        """
         return self.verdict(
             job_id,
             self.run(

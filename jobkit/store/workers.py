@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jobkit.store.graph import ACTIVE, READY
 from jobkit.store.jobs import JobStore
-from jobkit.store.values import Put
+from jobkit.store.values import Put, operation
 
 
 class Lost(NamedTuple):
@@ -58,9 +58,12 @@ def rescue(store: JobStore, worker: str, most: int, until: float = 1e10) -> list
     return [Lost(job_id, int(run), *rest) for job_id, run, *rest in rows]
 
 
-def rebase(store: JobStore, lease: float) -> int:
-    """Let every lease count from now; returns how many there are."""
-    return int(store.run("rebase", int(lease * 1000)))
+def rebase(store: JobStore, lease: float, worker: str = "", jump: float = 0.0) -> int:
+    """The clock of Redis jumped by so many seconds: let every lease count from now; returns how many there are.
+
+    The deadlines of what this worker runs go with the clock; others see to theirs.
+    """
+    return int(store.run("rebase", int(lease * 1000), operation(), worker, int(jump * 1000)))
 
 
 def alive(store: JobStore) -> dict[str, float]:
@@ -81,9 +84,12 @@ def orders(store: JobStore, worker: str, wait: float) -> tuple[str, int, float] 
     return job_id, int(run), int(grace) / 1000
 
 
-def overdue(store: JobStore, most: int, lease: float) -> list[str]:
-    """Jobs that have run longer than they may; handed to one caller at a time."""
-    return [job_id.decode() for job_id in store.run("overdue", most, int(lease * 1000))]
+def overdue(store: JobStore, most: int, lease: float, until: float = 1e10) -> list[str]:
+    """Jobs that have run longer than they may; handed to one caller at a time.
+
+    None where this comes to Redis after `until`, seconds of its time: its clock may have jumped.
+    """
+    return [job_id.decode() for job_id in store.run("overdue", most, int(lease * 1000), int(until * 1000))]
 
 
 def in_time(store: JobStore, job_id: str) -> None:

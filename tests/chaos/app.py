@@ -150,6 +150,14 @@ def _works(bodies: Bodies, task: Any) -> None:
             job.raise_if_should_finish()
             return int(job.run)
 
+    @task(name="bounded", policy=Policy(max_run_time=60.0, max_restarts=0))
+    def bounded(self: Any, seconds: float) -> int:
+        """Has a minute, by whatever clock."""
+        with bodies.body(self) as job:
+            rest(seconds, lambda: job.should_finish)
+            job.raise_if_should_finish()
+            return int(job.run)
+
     @task(name="once")
     def once(self: Any, seconds: float) -> int:
         """No policy, acknowledged early: at most once."""

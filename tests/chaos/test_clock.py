@@ -60,7 +60,8 @@ def test_c1_nobody_is_taken_for_dead_by_a_jump(tmp_path: Path, nursery: Nursery,
     with clocked(tmp_path, nursery) as (stage, clock):
         for _ in range(2):
             stage.start()
-        handles = [stage.submit("steps", 40, 0.1) for _ in range(4)]
+        handles = [stage.submit("steps", 40, 0.1) for _ in range(3)]
+        handles.append(stage.submit("bounded", 4.0))
         stage.started(*handles)
         time.sleep(1.5)  # everybody has seen the time go by in order
         clock.offset = jump

@@ -6,6 +6,7 @@ import pytest
 
 from jobkit.states import Outcome
 from jobkit.store import End, Settled, messages, workers
+from jobkit.times import start
 from tests.store.world import WORKER, World
 
 HOUR = 3_600_000
@@ -35,6 +36,35 @@ def test_what_is_accused_after_the_clock_went_back_does_not_take_the_path_back(w
     world.claim()
     queued, running = (int(line[3]) for line in world.path())
     assert queued <= running
+    world.check()
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_job_has_the_time_that_was_left_to_it_whatever_the_clock_does(world: World, jump: int) -> None:
+    others = "w2@host|boot2"
+    for job_id, worker in (("j", WORKER), ("k", others)):
+        world.submit(job_id)
+        world.claim(job_id, worker=worker)
+        world.client.zadd(world.keys.key("deadlines"), {job_id: world.now + 9_000})
+    until = world.advance(5_000) / 1000 + 5
+    world.advance(jump)
+    if jump > 0:
+        assert workers.overdue(world.store, 9, 30, until) == []  # nobody who has not seen the jump judges
+    for worker in (WORKER, others):
+        workers.rebase(world.store, 10, worker, jump / 1000)
+    assert workers.overdue(world.store, 9, 30) == []
+    world.advance(4_001)
+    assert workers.overdue(world.store, 9, 30) == ["j", "k"]
+    world.check()
+
+
+@pytest.mark.parametrize("seconds", [60, 0])
+def test_seconds_until_a_start_count_by_the_clock_of_redis(world: World, seconds: int) -> None:
+    world.submit(start=world.now + HOUR)
+    world.advance(HOUR // 2)
+    world.store.change_start("j", start("when", seconds), "client")
+    assert float(world.record()["start"]) == world.now + seconds * 1000
+    assert world.states()[-1] == ("WAITING_FOR_START" if seconds else "QUEUED")
     world.check()
 
 

@@ -30,7 +30,7 @@ from jobkit.store import (
 from jobkit.store.definitions import Change, Step
 from jobkit.store.scripts import NAMES
 from tests.store.proxy import proxied
-from tests.store.world import NOW, World, holder, plan
+from tests.store.world import NOW, WORKER, World, holder, plan
 
 DONE = End(("finish",), Outcome.SUCCEEDED, "well done", meta='{"status": "SUCCESS"}')
 HERE = End(("finish",), Outcome.SUCCEEDED, here=True)
@@ -440,6 +440,7 @@ CASES = {
     "beat": Case("beat", nothing, lambda s: workers.beat(s, "w1@host|boot1", 10), "", 0),
     "rescue": Case("rescue", abandoned, lambda s: workers.rescue(s, "w2@host|boot2", 9), "j"),
     "rebase": Case("rebase", abandoned, lambda s: workers.rebase(s, 10), "", 0),
+    "rebase, with a deadline": Case("rebase", limited, lambda s: workers.rebase(s, 10, WORKER, 3600.0), "", 0),
     "read": Case("read", ended, lambda s: s.read("j"), "ok", 0),
     "query": Case("query", ended, lambda s: queries.page(s, task="shop.pack"), ""),
     "scan": Case("scan", submitted, lambda s: messages.scan(s, State.QUEUED, 0, 9, 0.0), ""),

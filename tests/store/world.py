@@ -151,6 +151,7 @@ class World:
                 found[name]["path"] = [[*line[:4], *line[5:]] for line in self.path(name.removeprefix("job:"))]
                 if found[name].get("token", "").startswith("="):
                     found[name]["token"] = "="  # of a run that is nobody's: an operation id
+                found[name].pop("rebased", None)
                 found[name]["next"] = {**json.loads(found[name].get("next", "{}")), "op": ""}
             elif kind == b"zset":
                 found[name] = self.client.zrange(key, 0, -1, withscores=True)

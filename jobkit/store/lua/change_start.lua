@@ -2,13 +2,14 @@
 -- include: _bonds
 --[[ change_start: give a job that has not started another start time, in place; one that is over means now.
 KEYS  1 base of the namespace
-ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, or "" for now  6 steps if it lies ahead  7 if it is over
+ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, "+ms" from now, or "" for now  6 steps if it lies ahead  7 if it is over
       8 if the job before it has not ended  9 states of an ended or restarted run  10 ms until somebody else may publish
 Returns {code, state, run, id, run and message if it is to be published}: ok | again | refused | missing ]]
 local id, op, by, reason, start = unpack(ARGV, 1, 5)
 local job, at = load(id), clock()
 if not job.state then return {"missing", "", 0} end
 if seen(job, op) then return {"again", job.state, job.run} end
+if start:sub(1, 1) == "+" then start = tostring(at + start) end
 local ahead = start ~= "" and tonumber(start) > at
 if job.bonds then
   local reply, B = {"ok"}, bonds()
