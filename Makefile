@@ -55,7 +55,7 @@ figures: $(VENV)/.test ## measure all there is to measure, on a quiet machine, f
 
 chaos: $(VENV)/.test ## kill, freeze and stop workers and the Redis under 5,000 jobs, then every scenario of faults at full size (CHAOS="…" are options of the first)
 	$(RUN) tests.chaos $(CHAOS)
-	CHAOS_FULL=1 $(RUN) pytest -rA --timeout 1200 tests/chaos tests/store/test_races.py
+	CHAOS_FULL=1 $(RUN) pytest -rA --timeout 1200 tests/chaos tests/store/test_races.py tests/acceptance/test_lock_storm.py
 
 parts:
 	@.ci/parts

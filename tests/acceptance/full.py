@@ -1,5 +1,8 @@
 """A Redis that is full while jobs run and wait: what is refused, what ends, what is shown, and how soon all is well.
 
+How much is done before and after is compared with what a worker of another Redis, that always has room, does in turn
+with it: what else the machine has to do is the same for both.
+
 As a program, with the figures: ``python -m tests.acceptance.full --running 100 --queued 500 --seconds 20``.
 """
 
@@ -8,39 +11,68 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from celery import Celery
 from redis import Redis
 
-from jobkit import JobExpired, Outcome, State, StoreRefused
+from jobkit import JobExpired, JobKit, Outcome, State, StoreRefused
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import eventually
-from tests.acceptance.apps import imported, running
+from tests.acceptance.apps import close, imported, running
 from tests.web.flowers import flower
 
 APP = "tests.acceptance.retention_app"
+#: Seconds within which throughput has to be back once there is room, and the part of it that has to be.
+BACK, PART = 10.0, 0.9
+
+
+@dataclass
+class Sample:
+    """Jobs a second, and how many times that of the other Redis; `at` so many seconds."""
+
+    at: float
+    rate: float
+    ratio: float
 
 
 @dataclass
 class Report:
-    """What came of it; the rates are jobs a second."""
+    """What came of it; `before` and `after` are samples of how much is done, the latter since there was room."""
 
     refused_after: float
     ended: int
     page: int
     lost: int
-    rate_before: float
-    rate_after: float
+    before: list[Sample]
+    after: list[Sample]
+    watched: float
     well_after: float
 
+    @property
+    def back_after(self) -> float | None:
+        """Seconds until as much is done as before, but for a tenth, from then on; None if that did not come to be."""
+        enough, after = PART * median(one.ratio for one in self.before), self.after
+        return next((one.at for n, one in enumerate(after) if median(each.ratio for each in after[n:]) >= enough), None)
+
     def __str__(self) -> str:
+        back = f"{PART:.0%} of that " + ("not reached" if self.back_after is None else f"after {self.back_after:.1f} s")
         return (
             f"refused after {self.refused_after * 1000:.0f} ms; {self.ended} of those that ran ended meanwhile; "
             f"the page answered {self.page}; lost {self.lost}; all well {self.well_after:.1f} s after there was room; "
-            f"{self.rate_before:.0f} jobs/s before, {self.rate_after:.0f} then"
+            f"before: {_said(self.before)}; in the {self.watched:g} s since there was room: {_said(self.after)}; {back}"
         )
+
+
+def _said(found: list[Sample]) -> str:
+    each = " ".join(f"{one.ratio:.2f}" for one in found)
+    ratio, rate = median(one.ratio for one in found), median(one.rate for one in found)
+    return f"{rate:.0f} jobs/s, {ratio:.2f} times what another Redis does ({each})"
 
 
 def outcome(jobs: Any, job_id: str) -> Outcome | None:
@@ -57,19 +89,33 @@ def well(jobs: Any, handles: list[Any]) -> int:
     return sum(outcome(jobs, handle.id) is Outcome.SUCCEEDED for handle in handles)
 
 
-def fill(folder: Path, at_work: int, queued: int, seconds: float) -> Report:
-    """So many jobs run and wait while there is no room for `seconds`."""
+@contextmanager
+def beside(folder: Path, *options: str) -> Iterator[JobKit]:
+    """The same app and worker on a Redis of their own, that always has room."""
+    with EmbeddedRedis(appendonly=True) as server:
+        app = Celery("beside", broker=server.url, backend=server.url, set_as_current=False)
+        jobs = JobKit(app)
+        folder.mkdir()
+        with running(APP, {"JOBKIT_TEST_URL": server.url}, folder, *options) as worker:
+            worker.wait_ready()
+            yield jobs
+        close(app)
+
+
+def fill(folder: Path, at_work: int, queued: int, seconds: float, watched: float = BACK) -> Report:
+    """So many jobs run and wait while there is no room for `seconds`; samples are taken for `watched` seconds."""
+    options = ("--pool=threads", f"--concurrency={at_work}")
     with EmbeddedRedis(appendonly=True) as server, Redis.from_url(server.url) as client:
         variables = {"JOBKIT_TEST_URL": server.url}
-        options = ("--pool=threads", f"--concurrency={at_work}")
         with (
             running(APP, variables, folder, *options) as worker,
             imported(APP, variables) as m,
             flower(server.url, folder, app=APP, variables=variables) as pages,
+            beside(folder / "beside", *options) as other,
         ):
             worker.wait_ready()
-            _rate(m, queued)  # warm
-            before = _rate(m, queued)
+            list(_samples(m.jobs, other, queued, 0))  # warm
+            before = list(_samples(m.jobs, other, queued // 5, watched))
             busy = m.jobs.submit_many([m.create_snapshot.s(seconds / 2) for _ in range(at_work)])
             eventually(lambda: m.jobs.counts()[State.RUNNING] == at_work, 60)
             waiting = m.jobs.submit_many([m.create_disk.s(n) for n in range(queued)])
@@ -84,7 +130,8 @@ def fill(folder: Path, at_work: int, queued: int, seconds: float) -> Report:
             began, every = time.monotonic(), [*busy, *waiting]
             eventually(lambda: well(m.jobs, every) == len(every) or time.monotonic() - began > 60, 120)
             took, lost = time.monotonic() - began, len(every) - well(m.jobs, every)
-            return Report(refused, ended, page, lost, before, _rate(m, queued), took)
+            after = list(_samples(m.jobs, other, queued // 5, watched, began))
+            return Report(refused, ended, page, lost, before, after, watched, took)
 
 
 def _refused(m: Any) -> float:
@@ -96,9 +143,20 @@ def _refused(m: Any) -> float:
     raise AssertionError("a full Redis took a job")
 
 
-def _rate(m: Any, count: int) -> float:
-    began = time.monotonic()
-    m.jobs.wait_many(m.jobs.submit_many([m.create_disk.s(n) for n in range(count)]), timeout=120)
+def _samples(jobs: JobKit, other: JobKit, count: int, seconds: float, began: float | None = None) -> Iterator[Sample]:
+    """So many jobs at once here and then there, again and again for so many seconds, once at least."""
+    began = time.monotonic() if began is None else began
+    while True:
+        here = _rate(jobs, count)
+        at = time.monotonic() - began
+        yield Sample(at, here, here / _rate(other, count))
+        if time.monotonic() - began >= seconds:
+            return
+
+
+def _rate(jobs: JobKit, count: int) -> float:
+    began, disk = time.monotonic(), f"{APP}.create_disk"
+    jobs.wait_many(jobs.submit_many([jobs.app.signature(disk, (n,)) for n in range(count)]), timeout=120)
     return count / (time.monotonic() - began)
 
 

@@ -19,8 +19,9 @@ from jobkit import Backoff, Ending, JobKit, Policy, Semaphore, State
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
 app = Celery("lifecycle", broker=os.environ.get("JOBKIT_TEST_BROKER", URL), backend=URL)
-app.conf.update(jobkit_renew=0.5, jobkit_keeper_interval=0.2)
-app.conf.jobkit_lease = float(os.environ.get("JOBKIT_TEST_LEASE", "2"))
+if "JOBKIT_TEST_DEFAULTS" not in os.environ:
+    app.conf.update(jobkit_renew=0.5, jobkit_keeper_interval=0.2)
+    app.conf.jobkit_lease = float(os.environ.get("JOBKIT_TEST_LEASE", "2"))
 app.conf.worker_prefetch_multiplier = int(os.environ.get("JOBKIT_TEST_PREFETCH", "1"))
 app.conf.worker_disable_prefetch = "JOBKIT_TEST_NO_PREFETCH" in os.environ
 if "JOBKIT_TEST_LIMIT" in os.environ:
@@ -369,6 +370,7 @@ def breaks(self: Any, steps: int, point: int, fails: int) -> None:
         self.job.on_rollback(mends.s(self.job.id, step, dies, step == fails))
     if point == 0:
         os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)  # at once: its end must not be told before its worker's death reaches it
     raise KeyError("broken")
 
 
@@ -393,6 +395,15 @@ def parent(self: Any, kinds: list[Any], failure: str = "fail", then: bool = Fals
     signatures = [child.s(kind, n) for n, kind in enumerate(kinds)]
     self.job.spawn(*signatures, failure=failure, then=collect.s() if then else None)
     return "body done"
+
+
+@task(bind=True, policy=Policy(max_restarts=50), on_finished=told)
+def gathers(self: Any, widths: list[int], number: int = 0) -> None:
+    """A tree of so many children at each level, each of which is run again if its worker vanished."""
+    note("body", self.job.id, self.job.run, number)
+    if widths:
+        self.job.spawn(*(gathers.s(widths[1:], n) for n in range(widths[0])))
+    time.sleep(0.05)
 
 
 @task(bind=True)

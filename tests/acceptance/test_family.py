@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from jobkit import ChildFailed, InvalidOption, State
 from jobkit.cli.main import jobkit
 from jobkit.testing import WorkerProcess, eventually
+from tests.acceptance.parents import gather
 from tests.acceptance.trees import uproot
 
 Start = Callable[..., WorkerProcess]
@@ -177,6 +178,14 @@ def test_a_parent_whose_worker_is_killed_mid_way_ends_with_its_children(
     slow = eventually(lambda: [one.job for one in lifecycle.jobs.tree(handle.id).children if "slow" in one.job.args])[0]
     eventually(lambda: not lifecycle.jobs.get(slow.id).is_live, 20)
     assert handle.get(timeout=20) == "body done"
+
+
+def test_a_parent_of_three_levels_on_one_slot_ends_though_its_worker_is_killed(
+    lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    found = gather(lifecycle, notes, [3, 3], 1, lambda: start_worker(concurrency=1))
+    print(found)
+    assert found.waiting > 1
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])

@@ -1,6 +1,6 @@
 """Many jobs on few locks while workers are killed with -9: judged by what a file outside of Redis says.
 
-``JOBKIT_STORM=full`` runs 200 jobs; without it 60.
+``CHAOS_FULL=1`` runs 200 jobs, on five locks and on twenty; without it 60 on five.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,30 +18,33 @@ import pytest
 
 from jobkit import State
 from jobkit.testing import WorkerProcess, eventually
+from tests.chaos.size import only_full, size
 
-FULL = os.environ.get("JOBKIT_STORM") == "full"
-JOBS, LIMIT = (200, 110) if FULL else (60, 60)
-NAMES = ("l1", "l2", "l3", "l4", "l5")
+JOBS, LIMIT = size((60, 60), (200, 110))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("locks", [5, *only_full([20])])
 def test_never_two_holders_no_lock_left_and_in_order(
-    lifecycle: ModuleType, start_worker: Callable[..., WorkerProcess], notes: Path
+    lifecycle: ModuleType, start_worker: Callable[..., WorkerProcess], notes: Path, locks: int
 ) -> None:
+    names = [f"l{n}" for n in range(1, locks + 1)]
     dice = random.Random(os.environ.get("JOBKIT_SEED", "7"))
-    wishes = [sorted(dice.sample(NAMES, dice.randint(1, 3))) for _ in range(JOBS)]
+    wishes = [sorted(dice.sample(names, dice.randint(1, 3 if locks < 20 else 4))) for _ in range(JOBS)]
     handles = [lifecycle.jobs.submit(lifecycle.storms.s(wish), locks=wish) for wish in wishes]
     workers = [start_worker(concurrency=4) for _ in range(2)]
-    kills, end = 0, time.monotonic() + LIMIT
+    kills, pause, end = 0, 0.0, time.monotonic() + LIMIT
     while any(handle.job.is_live for handle in handles):
         assert time.monotonic() < end, lifecycle.jobs.counts()
-        seen = notes.stat().st_size
+        seen, began = notes.stat().st_size, time.monotonic()
         eventually(lambda seen=seen: notes.stat().st_size > seen or not running(handles), 30)  # type: ignore[misc]
+        pause = max(pause, time.monotonic() - began)
         if dice.random() < 0.15 and kills < JOBS // 8:
             workers.pop(dice.randrange(2)).kill()
             workers.append(start_worker(concurrency=4))
             kills += 1
+    print(f"{JOBS} jobs on {locks} locks, {kills} workers killed; something went on at least every {pause:.1f} s")
     assert kills
     assert {handle.job.state for handle in handles} == {State.FINISHED}
     assert lifecycle.jobs.locks() == ()
@@ -54,7 +58,7 @@ def running(handles: list[Any]) -> bool:
 def judge(notes: Path, order: list[str], wishes: dict[str, list[str]]) -> None:
     """No fence goes back on a lock, so nobody is in while another is; and all come in the order of their turn."""
     last: dict[str, tuple[int, str]] = {}
-    came: dict[str, list[str]] = {name: [] for name in NAMES}
+    came: defaultdict[str, list[str]] = defaultdict(list)
     for line in notes.read_text().splitlines():
         what, job_id, fence = line.split()
         for name in wishes[job_id]:

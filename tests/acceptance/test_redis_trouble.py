@@ -81,7 +81,7 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
 
 
 def test_while_redis_is_full_pages_are_shown_and_afterwards_all_is_well(tmp_path: Path) -> None:
-    report = fill(tmp_path, at_work=10, queued=40, seconds=4)
+    report = fill(tmp_path, at_work=10, queued=40, seconds=4, watched=0.5)
     print(report)
     assert (report.ended, report.page, report.lost) == (10, 200, 0)
 

@@ -1,7 +1,7 @@
 """A tree of jobs that is aborted at its root, while some run, some wait for their children and most have not begun.
 
 As a program, with the figures: ``python -m tests.acceptance.trees --widths 9 110`` for a thousand nodes (``9 10``: a
-hundred); ``--kill`` kills a worker meanwhile.
+hundred); ``--kill`` kills a worker meanwhile; ``--defaults`` has leases of ten seconds, not of two.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def lines(notes: Path, word: str) -> list[list[str]]:
 
 
 @contextmanager
-def staged(url: str, folder: Path) -> Iterator[tuple[Any, Path, Callable[[], WorkerProcess]]]:
+def staged(url: str, folder: Path) -> Iterator[tuple[Any, Path, Callable[..., WorkerProcess]]]:
     """The app of `lifecycle_app` on this Redis: its module, where its tasks write, and what starts a worker of it."""
     notes = folder / "notes"
     notes.touch()
@@ -91,9 +91,15 @@ def staged(url: str, folder: Path) -> Iterator[tuple[Any, Path, Callable[[], Wor
     m: Any = importlib.import_module("lifecycle_app")
     workers: list[WorkerProcess] = []
 
-    def start() -> WorkerProcess:
+    def start(concurrency: int = 4) -> WorkerProcess:
         name = f"w{len(workers)}"
-        quick = ("--without-mingle", "--without-gossip", "--concurrency=4", f"--hostname={name}@%h", "-lINFO")
+        quick = (
+            "--without-mingle",
+            "--without-gossip",
+            f"--concurrency={concurrency}",
+            f"--hostname={name}@%h",
+            "-lINFO",
+        )
         command = [sys.executable, "-m", "celery", "-A", "lifecycle_app", "worker", *quick]
         env = {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
         workers.append(WorkerProcess(command, env, HERE, folder / f"{name}.log"))
@@ -112,7 +118,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance.trees", description=__doc__)
     parser.add_argument("--widths", nargs=2, type=int, default=[9, 10])
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--defaults", action="store_true")
     given = parser.parse_args()
+    if given.defaults:
+        os.environ["JOBKIT_TEST_DEFAULTS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="jobkit-trees-"))  # the logs stay
     with EmbeddedRedis() as server, staged(server.url, folder) as (m, notes, start):
         workers = [start() for _ in range(2)]
