@@ -60,6 +60,10 @@ class AsyncClient:
         """See `submit_many`."""
         return await self._in_thread("submit_many", signatures, **options)
 
+    async def aabort_many(self, jobs: Any, *args: Any, **options: Any) -> dict[str, State | None]:
+        """See `abort_many`."""
+        return await self._in_thread("abort_many", jobs, *args, **options)  # type: ignore[no-any-return]
+
     async def await_one(self, job: Any, *, timeout: float | None = None) -> Job:
         """See `wait`, of which the usual name would be a word of Python's own."""
         return await self._in_thread("wait", job, timeout=timeout)  # type: ignore[no-any-return]

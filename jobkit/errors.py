@@ -14,6 +14,7 @@
     ├── CannotSpawn              (also a ValueError) more children, compensations or levels than one job may have
     ├── Fenced                   the run has another owner by now
     ├── InvalidOption            (also a ValueError) an option, its value, what is allowed
+    ├── NotAllSubmitted          it broke in the middle: which were accepted, and which are left
     ├── PayloadError             (also a ValueError)
     │   ├── NotSerializable      arguments that cannot travel
     │   └── PayloadTooLarge      arguments larger than the limit
@@ -153,6 +154,18 @@ class InvalidOption(JobkitError, ValueError):
     option: str
     value: Any
     allowed: str
+
+
+class NotAllSubmitted(JobkitError):
+    """{accepted} of the jobs were accepted, then: {reason}
+
+    `handles` has the results of those; `rest` is what was not, or not for sure: `submit_many(exc.rest, again=True)`
+    goes on with it, and takes none twice.
+    """
+
+    accepted: int
+    handles: list[Any]
+    rest: Iterable[Any]
 
 
 class PayloadError(JobkitError, ValueError):

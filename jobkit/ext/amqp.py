@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from celery import current_task
@@ -15,13 +15,13 @@ from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
 from jobkit.errors import CannotSpawn, InvalidOption, StoreUnavailable
-from jobkit.ext import connections, messages
+from jobkit.ext import batch, connections, messages
 from jobkit.ext.putting import caught
 from jobkit.locks import Lock, checked
 from jobkit.policy import Policy
 from jobkit.running import find
 from jobkit.states import State
-from jobkit.store import Plan, Put, Verdict
+from jobkit.store import JobStore, Plan, Put, Verdict, bulk
 from jobkit.store.values import NOWHERE, operation
 
 if TYPE_CHECKING:
@@ -78,6 +78,21 @@ def wishing(wish: Wish) -> Iterator[None]:
         yield
     finally:
         _wish.reset(token)
+
+
+@contextmanager
+def together(store: JobStore) -> Iterator[None]:
+    """Everything that is sent inside is recorded together.  Raises: `SubmitFailed`."""
+    if batch.current():
+        yield
+        return
+    try:
+        with batch.batched(batch.Batch(store)):
+            yield
+    except SubmitFailed:
+        raise
+    except StoreUnavailable as exc:
+        raise SubmitFailed(**exc.facts) from exc
 
 
 class JobAMQP(AMQP):
@@ -152,19 +167,22 @@ class Recorder:
         if wish and wish.record:
             self._recorded = True
             return wish.record(plan)
-        put = self._put(wire)
+        entry = bulk.Entry(plan, self._put(wire), wire["headers"].get("origin") or "client", self._op)
+        together = batch.current()
+        if together and entry.put is not NOWHERE and not plan.token:
+            self._recorded = True
+            return together.add(entry, partial(_check_child, plan))
         try:
-            # Its own next run is all that a running job has: it is waited for as its end would be.
-            verdict = self._app.jobkit.store.create(
-                plan, wire["headers"].get("origin") or "client", op=self._op, put=put, stubborn=bool(plan.token)
-            )
+            if together:
+                together.flush()  # in their order
+            verdict = bulk.create(self._app.jobkit.store, entry)
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
         _check_child(plan, verdict)
         if verdict.code == "told" and (running := find(plan.id)):
             running.stop.tell(State(verdict.state))  # it was cancelled, so it plans no next run of its own
         sent = None
-        if put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
+        if entry.put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
             wire["headers"][messages.RUN_HEADER] = verdict.run
             sent = self._send(wire, plan.id, verdict.run)
         self._recorded = True
@@ -266,8 +284,8 @@ def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> d
     own_root = headers.get("root_id") in (None, headers.get("id"))
     return {
         "queue": queue,
-        "args": _short(headers.get("argsrepr")),
-        "kwargs": _short(headers.get("kwargsrepr")),
+        "args": short(headers.get("argsrepr")),
+        "kwargs": short(headers.get("kwargsrepr")),
         "root": "" if own_root else headers["root_id"],
         "parent": "" if headers.get("parent_id") == headers.get("id") else headers.get("parent_id") or "",
         "retries": headers.get("retries") or "",
@@ -275,7 +293,8 @@ def facts(headers: dict[str, Any], queue: str, priority: int | None = None) -> d
     }
 
 
-def _short(text: str | None) -> str:
+def short(text: str | None) -> str:
+    """Arguments as a record has them."""
     return "" if text in (None, "()", "{}") else str(text)[:200]
 
 

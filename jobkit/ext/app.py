@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sized
+from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
@@ -20,6 +22,7 @@ from jobkit.client import Client
 from jobkit.errors import InvalidOption, UnsafeStore
 from jobkit.ext import amqp, declaring, identity, messages, settling
 from jobkit.ext.backend import Recording
+from jobkit.ext.bulk import Bulk
 from jobkit.ext.coalescing import Coalescing
 from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
@@ -152,23 +155,23 @@ class JobKit(Client, AsyncClient, Coalescing):
             raise InvalidOption(
                 option="submit", value=type(signature).__name__, allowed="a canvas takes only owner, tags and keep"
             )
-        with amqp.wishing(wish):
+        with amqp.wishing(wish), amqp.together(self.store) if _is_canvas(signature) else nullcontext():
             return signature.apply_async(**options)
 
-    def submit_many(self, signatures: Iterable[Any], *, progress: Progress = False, **options: Any) -> list[Any]:
-        """Submit thousands, all with the same options of `submit`.
+    def submit_many(
+        self, signatures: Iterable[Any], *, progress: Progress = False, again: bool = False, **options: Any
+    ) -> list[Any]:
+        """Submit thousands, all with the same options of `submit`: a few hundred with each call to Redis.
 
-        Parameters: `progress` is called with how many were submitted, of how many (of those known so far, where
-        `signatures` has no length); True shows that on a terminal.
-        Returns: a `JobResult` for each, in their order; `wait_many` waits for them.  Raises: as `submit`, at the first
-        that is not accepted: those before it are.
+        Parameters: `progress` is called with how many were accepted, of how many (of those known so far, where
+        `signatures` has no length); True shows that on a terminal.  `again`, the ids that are there already were
+        accepted before: to go on with what `NotAllSubmitted` had left.
+        Returns: a `JobResult` for each, in their order; `wait_many` waits for them.
+        Raises: as `submit`, at the first that is not accepted; `NotAllSubmitted` if others were, or may have been.
         """
-        tell, handles = teller("submitted", progress), []
-        total = len(signatures) if isinstance(signatures, Sized) else 0
-        for signature in signatures:
-            handles.append(self.submit(signature, **options))
-            tell(len(handles), max(total, len(handles)))
-        return handles
+        tell, total = teller("submitted", progress), len(signatures) if isinstance(signatures, Sized) else 0
+        submit = partial(self.submit, **options)
+        return Bulk(self, submit, again, lambda done: tell(done, max(total, done))).run(signatures)
 
     @cached_property
     def ranking(self) -> Ranking:

@@ -53,19 +53,16 @@ class Family:
             self._job.owner, self._job.tags, locks=checked("locks", locks), host=host, up=self._job.id, upon=failure,
             fence=f"{holder.run} {holder.token}",
         )  # fmt: skip
-        with amqp.wishing(wish):
-            return tuple(self._start(signature) for signature in given)
+        try:
+            with amqp.wishing(wish), amqp.together(self._jobs.store):
+                return tuple(sig.apply_async(task_id=self._name("child", sig)) for sig in given)
+        except amqp.ToldToEnd as exc:
+            self._job.stop.reason = State(exc.state)
+            raise self._job.stop_exception(f"told to finish: {exc.state}") from exc
 
     def on_rollback(self, signature: Any) -> None:
         """See `RunningJob.on_rollback`."""
         self._keep("rollback", _plain("on_rollback", signature), messages.UNDO_HEADER)
-
-    def _start(self, signature: Signature) -> Any:
-        try:
-            return signature.apply_async(task_id=self._name("child", signature))
-        except amqp.ToldToEnd as exc:
-            self._job.stop.reason = State(exc.state)
-            raise self._job.stop_exception(f"told to finish: {exc.state}") from exc
 
     def _keep(self, kind: str, signature: Signature, header: str, first: tuple[None, ...] = ()) -> None:
         plans: list[Plan] = []

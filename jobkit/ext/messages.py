@@ -58,8 +58,18 @@ def encoded(task: str, body: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def digest(headers: Mapping[str, Any], body: str | bytes) -> str:
     """What decides what a message runs, in short: kept with the record, and compared with what a worker received."""
-    said = json.dumps([headers.get(name) for name in _DECIDING]).encode()
-    return hashlib.blake2b(said + (body.encode() if isinstance(body, str) else bytes(body)), digest_size=10).hexdigest()
+    return hashed(said(headers), body)
+
+
+def said(headers: Mapping[str, Any]) -> str:
+    """What headers decide."""
+    return json.dumps([headers.get(name) for name in _DECIDING])
+
+
+def hashed(said: str, body: str | bytes) -> str:
+    """The digest of what the headers said and of the body."""
+    given = body.encode() if isinstance(body, str) else bytes(body)
+    return hashlib.blake2b(said.encode() + given, digest_size=10).hexdigest()
 
 
 def kept_digest(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
+from celery.app import app_or_default
 from celery.result import AsyncResult
+from vine import promise  # type: ignore[import-untyped]
 
 from jobkit.errors import JobExpired
 from jobkit.model import Job, Transition
@@ -19,6 +22,23 @@ class JobResult(AsyncResult):
 
     app: Any
     id: str
+    parent: Any
+
+    def __init__(
+        self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
+    ) -> None:
+        if id is None:
+            raise ValueError(f"AsyncResult requires valid id, not {type(id)}")
+        # Celery's makes a promise besides, which is needed by those only that are waited for.
+        self.app = app_or_default(app or self.app)
+        self.id, self.parent, self.backend = id, parent, backend or self.app.backend
+        self._cache: Any = None
+        self._ignored = False
+
+    @cached_property
+    def on_ready(self) -> Any:
+        """What is to be called once it is ready."""
+        return promise(self._on_fulfilled, weak=True)
 
     def get(self, *args: Any, **options: Any) -> Any:
         """The result, as Celery gives it.  Raises: `JobExpired` at once where it has gone."""

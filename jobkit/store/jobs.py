@@ -98,16 +98,24 @@ class JobStore:
         predecessor that is not there, `InvalidOption` for an id, a tag or a predecessor that cannot be one, `Fenced`
         where a run that has another owner by now plans its next one.
         """
+        args = self.creation(plan, by, reason, op, put)
+        reply = self.run("create", *args, late=f"the next run of job {plan.id}" if stubborn else "")
+        return self.created(plan, reply)
+
+    def creation(self, plan: Plan, by: str, reason: str = "", op: str = "", put: Put = NOWHERE) -> list[Any]:
+        """What `create` is given.  Raises: `InvalidOption`."""
         checked_id(plan.id)
         if plan.after == plan.id:
             raise InvalidOption(option="after", value=plan.after, allowed="must be another job than the one that waits")
         if any("\n" in tag for tag in plan.tags):
             raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
-        reply = self.run(
-            "create", plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
+        return [
+            plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
             int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *put, *plan.fields(),
-            late=f"the next run of job {plan.id}" if stubborn else "",
-        )  # fmt: skip
+        ]  # fmt: skip
+
+    def created(self, plan: Plan, reply: list[Any]) -> Verdict:
+        """What `create` answered.  Raises: as it does."""
         if reply[0] == b"missing":
             raise self.absence(plan.after)
         return self.verdict(plan.id, reply)
@@ -134,9 +142,7 @@ class JobStore:
 
         Its worker is sent the order; `grace` in seconds instead of what the job was given.
         """
-        given = "" if grace is None else int(grace * 1000)
-        reply = self.run("ask", job_id, op or operation(), clean(by), clean(reason), steps(verb), given)
-        return self.verdict(job_id, reply)
+        return self.verdict(job_id, self.run("ask", *order(job_id, verb, by, reason, grace, op)))
 
     def change_start(self, job_id: str, start: int | str | None, by: str, reason: str = "", op: str = "") -> Verdict:
         """Give a job that has not started another start time, ms of Redis time or "+ms" from now.
@@ -153,8 +159,7 @@ class JobStore:
 
     def remove(self, job_id: str, by: str, reason: str = "", op: str = "") -> Verdict:
         """Abort a job that has not started; its removal goes through the queue."""
-        args = (steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
-        return self.verdict(job_id, self.run("remove", job_id, op or operation(), clean(by), clean(reason), *args))
+        return self.verdict(job_id, self.run("remove", *removal(job_id, by, reason, op)))
 
     def take(self, by: str, most: int = 200) -> tuple[int, list[tuple[str, int, str]]]:
         """Queue what is due; returns the lease's end (ms) and (id, run, message) of every message that is owed."""
@@ -350,6 +355,18 @@ class JobStore:
         rows = list(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True)) if code == "ok" else []
         owed = tuple(row for row in rows if row[2])
         return Verdict(code, state, int(run), owed, tuple(row[0] for row in rows if not row[2]))
+
+
+def order(job_id: str, verb: str, by: str, reason: str, grace: float | None, op: str = "") -> tuple[Any, ...]:
+    """What `ask` is given."""
+    given = "" if grace is None else int(grace * 1000)
+    return job_id, op or operation(), clean(by), clean(reason), steps(verb), given
+
+
+def removal(job_id: str, by: str, reason: str, op: str = "") -> tuple[Any, ...]:
+    """What `remove` is given."""
+    given = (steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
+    return job_id, op or operation(), clean(by), clean(reason), *given
 
 
 def _or_empty(value: int | str | None) -> int | str:

@@ -77,8 +77,7 @@ class Scripts:
     def __call__(self, name: str, *args: Any) -> Any:
         """Run a script; it is loaded again where Redis lost it (restart, fail-over, SCRIPT FLUSH)."""
         sha = self._hashes.get(name) or self._hash(name)
-        # What is no character (a file name may hold half of one) is spelt out: it must not keep a verb from being done.
-        given = [arg.encode("utf-8", "backslashreplace") if isinstance(arg, str) else arg for arg in args]
+        given = _written(args)
         try:
             return self._client.evalsha(sha, 1, self._base, *given)
         except NoScriptError:
@@ -87,7 +86,7 @@ class Scripts:
     def command(self, name: str, *args: Any, load: bool = False) -> list[Any]:
         """The command that runs a script on a connection of somebody else's; `load` where Redis has lost it."""
         first = ["EVAL", self._source(name)] if load else ["EVALSHA", self._hashes.get(name) or self._hash(name)]
-        return [*first, 1, self._base, *args]
+        return [*first, 1, self._base, *_written(args)]
 
     def _load_and_run(self, name: str, given: list[Any]) -> Any:
         try:
@@ -105,3 +104,8 @@ class Scripts:
     def _hash(self, name: str) -> str:
         sha = self._hashes[name] = hashlib.sha1(self._source(name).encode(), usedforsecurity=False).hexdigest()
         return sha
+
+
+def _written(args: tuple[Any, ...]) -> list[Any]:
+    # What is no character (a file name may hold half of one) is spelt out: it must not keep a verb from being done.
+    return [arg.encode("utf-8", "backslashreplace") if isinstance(arg, str) else arg for arg in args]

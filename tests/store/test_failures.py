@@ -16,7 +16,8 @@ from jobkit.client import Client
 from jobkit.embedded import EmbeddedRedis
 from jobkit.errors import SchemaMismatch, StoreError, StoreRefused, StoreUnavailable
 from jobkit.states import Outcome
-from jobkit.store import End, JobStore, Settled, queries, scripts, workers
+from jobkit.store import End, JobStore, Put, Settled, bulk, queries, scripts, workers
+from jobkit.store.bulk import Entry
 from tests.store.proxy import proxied
 from tests.store.world import NOW, WORKER, World, holder, keep_bytes_still, plan
 
@@ -264,6 +265,8 @@ def test_a_full_memory_refuses_new_jobs_and_nothing_else(root: Redis) -> None:
     root.config_set("maxmemory", 1)
     try:
         within(1, StoreRefused, WRITES["create"], store_of(root))
+        if many := Entry(plan("k"), Put("q", "text"), "client", "op").alike():
+            within(1, StoreRefused, lambda store: bulk.submit(store, many[0], [many[1]], "op"), store_of(root))
         store = store_of(root)
         for name in ("claim", "log", "write", "finish", "beat"):
             WRITES[name](store)

@@ -17,6 +17,7 @@ from jobkit.store import (
     Put,
     Verdict,
     blocks,
+    bulk,
     coalescing,
     definitions,
     families,
@@ -192,6 +193,13 @@ def daily(**options: Any) -> Any:
 
 def queue(store: JobStore, within: float = 0.0, op: str = "op8") -> Any:
     return definitions.queue(store, "daily", JOB, daily(), "client", "why", op, within)
+
+
+def submit(store: JobStore, **options: Any) -> Any:
+    """Two that are alike."""
+    given = [bulk.Entry(plan(name, **options), Put("q", "text"), "client", "op").alike() for name in ("m", "n")]
+    rows = [one for one in given if one]
+    return bulk.submit(store, rows[0][0], [row for _, row in rows], "op9")[0]
 
 
 def tick(store: JobStore, overlap: str = "skip") -> Any:
@@ -374,6 +382,8 @@ CASES = {
         "refused",
     ),
     "create, with its message": Case("create", nothing, lambda s: s.create(plan("m"), "client", put=Put("q", "text"))),
+    "submit": Case("submit", nothing, lambda s: submit(s), "QUEUED"),
+    "submit, in a group": Case("submit", nothing, lambda s: submit(s, kin="g"), "QUEUED"),
     "disown": Case("disown", stale, lambda s: workers.disown(s, "w1@host|boot1", "j"), "ok"),
     "told": Case("told", telling, lambda s: s.told("j", (1, "tok2", "w1@host|boot1"))),
     "told, by another": Case("told", untold, lambda s: s.told("j", (1, "", "w1@host|boot1"), untold=True), "ok"),

@@ -44,7 +44,7 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 PUBLIC = """\
 Answer Backoff BadRecord Block CannotSpawn Category ChildFailed Definition DefinitionConflict
 DefinitionUnknown Enabled Ending Execution Failure Fenced Finding Footprint IllegalTransition InvalidOption
-Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine Misfire NotSerializable
+Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine Misfire NotAllSubmitted NotSerializable
 Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Reason Run Schedule Semaphore
 State StoreError StoreRefused StoreUnavailable TooManyPins Transition Tree UnsafeStore schedule
 """

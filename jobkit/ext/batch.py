@@ -1,0 +1,141 @@
+"""What is sent inside of a batch is recorded together, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import groupby
+from typing import NamedTuple
+
+from jobkit.store import JobStore, Verdict, bulk
+from jobkit.store.bulk import Alike, Entry, Row
+from jobkit.store.values import operation
+
+#: Jobs one script records at most, and characters it is given: Redis serves nobody else meanwhile.
+JOBS, SIZE = 250, 500_000
+
+#: Told the verdict on a job; raises where that refuses it.
+Then = Callable[[Verdict], object]
+
+
+class Added(NamedTuple):
+    """One that is to be recorded: like others or not, made by Celery itself or as others are."""
+
+    like: Alike | None
+    row: Row
+    entry: Entry | None = None
+    then: Then = lambda verdict: None
+
+
+class Batch:
+    """What is to be recorded together; while Redis records one chunk, the next is made.
+
+    Parameters: `again`, one whose id has a record was accepted before.
+    """
+
+    def __init__(self, store: JobStore, *, again: bool = False) -> None:
+        self._store, self._again = store, again
+        self._added: list[Added] = []
+        self._size = 0
+        self._begun: tuple[list[Added], Future[list[Verdict | Exception | None]]] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        #: Was one refused, or may it have been: nothing is recorded any more.
+        self.failed = False
+        #: How many were recorded.
+        self.recorded = 0
+        self._last: Entry | None = None
+
+    def add(self, entry: Entry, then: Then) -> None:
+        """Record this one with the next chunk."""
+        like, row = entry.alike() or (None, Row(entry.plan.id, ()))
+        self._last = entry
+        self.append(Added(like, row, entry, then), len(entry.put.message) + len(entry.plan.message))
+        if self.is_full:
+            self.start()
+
+    def append(self, one: Added, size: int) -> None:
+        """The same, of so many characters."""
+        self._added.append(one)
+        self._size += size
+
+    def last(self) -> Entry | None:
+        """The last that Celery itself made since this was asked."""
+        entry, self._last = self._last, None
+        return entry
+
+    @property
+    def is_full(self) -> bool:
+        """Is it time to flush?"""
+        return len(self._added) >= JOBS or self._size >= SIZE
+
+    def start(self) -> None:
+        """Begin to record what was added, once what was added before is recorded.  Raises: as `settle`."""
+        self.settle()
+        added, self._added, self._size = self._added, [], 0
+        if added:
+            self._thread = self._thread or ThreadPoolExecutor(1, "jobkit-batch")
+            self._begun = added, self._thread.submit(self._record, added)
+
+    def settle(self) -> None:
+        """Wait until what was begun is recorded.  Raises: what recording the first raises that is refused."""
+        if self._begun is None:
+            return
+        (added, answer), self._begun, self.failed = self._begun, None, True
+        for one, verdict in zip(added, answer.result(), strict=False):
+            self._take(one, verdict)
+            self.recorded += 1
+        self.failed = False
+
+    def _take(self, one: Added, verdict: Verdict | Exception | None) -> None:
+        if isinstance(verdict, Exception):
+            raise verdict
+        if verdict is None and one.entry and not self._again:
+            verdict = bulk.create(self._store, one.entry)
+        if verdict is not None:
+            one.then(verdict)
+
+    def flush(self) -> None:
+        """Record what was added.  Raises: as `settle`."""
+        self.start()
+        self.settle()
+
+    def close(self) -> None:
+        """End its thread."""
+        if self._thread:
+            self._thread.shutdown()
+
+    def _record(self, added: list[Added]) -> list[Verdict | Exception | None]:
+        """What became of each, up to what went wrong."""
+        said: list[Verdict | Exception | None] = []
+        for like, group in groupby(added, lambda one: one.like):
+            chunk = list(group)
+            try:
+                if like is not None:
+                    said += bulk.submit(self._store, like, [one.row for one in chunk], operation())
+                else:
+                    said += bulk.create_all(self._store, [one.entry for one in chunk if one.entry])
+            except Exception as exc:  # it is raised by who waits for it
+                return [*said, exc]
+        return said
+
+
+_batch: ContextVar[Batch | None] = ContextVar("jobkit_batch", default=None)
+
+
+def current() -> Batch | None:
+    """The batch that is open."""
+    return _batch.get()
+
+
+@contextmanager
+def batched(batch: Batch) -> Iterator[Batch]:
+    """What is sent inside is added to it; what is left is recorded at the end."""
+    token = _batch.set(batch)
+    try:
+        yield batch
+        batch.flush()
+    finally:
+        _batch.reset(token)
+        batch.close()

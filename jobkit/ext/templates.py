@@ -1,0 +1,180 @@
+"""Messages that differ in nothing but their id and arguments: Celery makes the first, the others are made like it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, current_task, signals
+from celery.app.amqp import AMQP
+from celery.app.routes import MapRoute
+from celery.app.task import Task
+from celery.canvas import Signature
+from celery.utils.saferepr import saferepr
+from kombu.exceptions import EncodeError
+from kombu.utils import json
+
+from jobkit.ext import amqp, messages
+from jobkit.ext.task import JobTask
+from jobkit.store.bulk import Alike, Entry, Row, Text
+from jobkit.store.values import NOWHERE
+
+if TYPE_CHECKING:
+    from jobkit.ext.app import JobKit
+
+#: Stands in a text for what differs: no message has it.
+_MARK = uuid.uuid4().hex
+_MARKS = re.compile(f"{_MARK}(\\w+?){_MARK}")
+#: What differs: the id, and the values of a row in their order.
+_VALUES = ("id", "body", "base64", "digest", "args", "kwargs", "short", "shorter")
+#: Options of a signature that make no two messages differ.
+_EVEN = frozenset(
+    {"queue", "routing_key", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit", "reply_to"}
+)
+_ATOMS = frozenset({int, bool, type(None)})
+#: What `json.dumps` does, without making an encoder for each.
+_encode = json.JSONEncoder().encode
+
+
+class Template:
+    """How the messages of one task with the same options are made.
+
+    Parameters: a `signature`, and the `entry` Celery made of it.  Raises: `ValueError` where it would make another.
+    """
+
+    def __init__(self, jobs: JobKit, signature: Signature, entry: Entry) -> None:
+        like, celerys = entry.alike() or (None, None)
+        if like is None or celerys is None or entry.put is NOWHERE:
+            raise ValueError("not one of many")
+        self._name = signature.task
+        self._task = jobs.app.tasks[self._name]
+        self._options, self._limit = _options(signature), jobs.settings.max_message_bytes
+        self._levels = jobs.app.conf.task_repr_maxlevels
+        #: What the jobs have in common.
+        self.like: Alike = like._replace(texts=self._texts(entry))
+        row = self._row(entry.plan.id, signature["args"], signature["kwargs"])
+        put = entry.put.message.replace(_tag(entry), entry.plan.id)
+        if [text.of(row) for text in self.like.texts] != [put, *celerys.values[1:]]:
+            raise ValueError("Celery makes it otherwise")
+        self._bytes = len(self.like.texts[1].of(Row("", ("",) * len(_VALUES))))
+
+    def fits(self, signature: Any) -> bool:
+        """Is this one that differs in nothing but its id and its arguments?"""
+        # Read as what it is, a dict: its attributes are ten times as slow.
+        same = type(signature) is Signature and signature["task"] == self._name
+        return same and (signature["options"] == self._options or _options(signature) == self._options)
+
+    def row(self, job_id: str, signature: Signature) -> tuple[Row, int] | None:
+        """The job of this signature, and the characters of its message; None if Celery is to say what is wrong with it.
+
+        Raises: `TypeError` as Celery, where the task does not take these arguments.
+        """
+        args, kwargs = signature["args"], signature["kwargs"]
+        if self._task.typing:
+            self._task.__header__(*args, **kwargs)
+        try:
+            row = self._row(job_id, args, kwargs)
+        except (EncodeError, TypeError, ValueError):
+            return None
+        given = (job_id, *row.values)
+        size = self._bytes + sum([len(given[place]) for place in self.like.texts[1].order])
+        return (row, size) if size <= self._limit else None
+
+    def _texts(self, entry: Entry) -> tuple[Text, ...]:
+        wire, kept = json.loads(entry.put.message), json.loads(entry.plan.message)
+        if kept.get("base64") or kept["content_type"] != "application/json" or "compression" in kept["headers"]:
+            raise ValueError("not text")
+        if kept["headers"]["eta"] or kept["headers"]["expires"]:
+            raise ValueError("a moment of its own")
+        said = messages.said({**kept["headers"], "id": _mark("id")})
+        self._said, self._embed = _format(said), json.dumps(json.loads(kept["body"])[2])
+        wire["body"], kept["body"], kept["digest"] = _mark("base64"), _mark("body"), _mark("digest")
+        wire["properties"]["delivery_tag"] = entry.plan.id  # it has to be another for each message, no more
+        for part in (wire["headers"], wire["properties"], kept["headers"], kept):
+            _mark_all(part, entry.plan.id)
+        return (
+            *(_format(json.dumps(text)) for text in (wire, kept)),
+            *map(_format, (_mark("short"), _mark("shorter"))),
+        )
+
+    def _row(self, job_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Row:
+        body = f"[{_encode(args)}, {_encode(kwargs) if kwargs else '{}'}, {self._embed}]"
+        args_text, kwargs_text = self._repr(args), self._repr(kwargs)
+        return Row(
+            job_id,
+            (
+                _inside(body),
+                b2a_base64(body.encode(), newline=False).decode(),
+                messages.hashed(self._said.of(Row(job_id, ())), body),
+                _inside(args_text),
+                _inside(kwargs_text),
+                amqp.short(args_text),
+                amqp.short(kwargs_text),
+            ),
+        )
+
+    def _repr(self, value: Any) -> str:
+        # What Celery writes; it is slow, and of a few numbers nothing but what Python writes.
+        if not value or (type(value) is tuple and len(value) < 20 and _ATOMS.issuperset(map(type, value))):
+            return repr(value)
+        return saferepr(value, AMQP.argsrepr_maxsize, maxlevels=self._levels)
+
+
+def is_plain(jobs: JobKit, signature: Any) -> bool:
+    """May what is sent by this signature be made like others: has nobody a say in each message?"""
+    app = jobs.app
+    task = app.tasks.get(signature.task) if type(signature) is Signature else None
+    if task is None or not _EVEN.issuperset(_options(signature)) or current_task:
+        return False
+    listening = signals.before_task_publish.receivers or signals.after_task_publish.receivers
+    routed = any(type(route) is not MapRoute for route in app.amqp.routes)
+    return not (
+        listening or routed or app.conf.task_send_sent_event or app.conf.task_always_eager or _is_own(app, task)
+    )
+
+
+def _is_own(app: Celery, task: Any) -> bool:
+    """Does the application itself take part in sending this?"""
+    names = {"apply_async", "shadow_name", "_get_exec_options", "__v2_compat__"}
+    ours = (Task, JobTask, object)
+    own = any(names & vars(kind).keys() for kind in type(task).__mro__ if kind not in ours) or names & vars(task).keys()
+    policy = getattr(task, "policy", None)
+    sender = type(app).send_task is Celery.send_task and "send_task" not in vars(app)
+    maker = getattr(app.amqp.create_task_message, "__func__", None) is amqp.JobAMQP._relative
+    maker = maker and type(app.amqp).as_task_v2 is AMQP.as_task_v2
+    return bool(own or getattr(task, "__self__", None) is not None or getattr(policy, "locks", None)) or not (
+        sender and maker
+    )
+
+
+def _options(signature: Signature) -> dict[str, Any]:
+    return {name: value for name, value in signature.options.items() if name != "task_id"}
+
+
+def _mark(name: str) -> str:
+    return f"{_MARK}{name}{_MARK}"
+
+
+def _mark_all(part: dict[str, Any], job_id: str) -> None:
+    marks = {"argsrepr": _mark("args"), "kwargsrepr": _mark("kwargs")}
+    part.update({name: mark for name, mark in marks.items() if name in part})
+    part.update({name: _mark("id") for name, value in part.items() if value == job_id})
+
+
+def _format(text: str) -> Text:
+    order = tuple(_VALUES.index(found[1]) for found in _MARKS.finditer(text))
+    return Text(_MARKS.sub("%s", text.replace("%", "%%")), order)
+
+
+def _tag(entry: Entry) -> str:
+    tag: str = json.loads(entry.put.message)["properties"]["delivery_tag"]
+    return tag
+
+
+def _inside(text: str) -> str:
+    """A text as it stands inside of one in JSON."""
+    return encode_basestring_ascii(text)[1:-1]
