@@ -43,8 +43,9 @@ docs-check: $(VENV)/.test
 	    $(RUN) $${page#*:} | diff -u docs/$${page%:*}.md - || { echo "docs/$${page%:*}.md is out of date: make docs" >&2; exit 1; }; \
 	done
 
-bench: $(VENV)/.test ## compare with plain Celery, side by side
+bench: $(VENV)/.test ## compare with plain Celery, side by side, and jobs of each kind with a plain one
 	$(RUN) benchmarks
+	$(RUN) benchmarks.features
 
 figures: $(VENV)/.test ## measure all there is to measure, on a quiet machine, for this release and its documents (an hour)
 	$(RUN) benchmarks --release

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import features
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -49,6 +51,13 @@ def test_too_few_jobs_are_refused() -> None:
     done = run("benchmarks", "--jobs", "5")
     assert done.returncode == 2
     assert "--jobs 5 --rounds 5: at least 100 jobs and 1 round are needed" in done.stderr
+
+
+def test_a_plain_job_costs_the_same_commands_among_those_that_use_more() -> None:
+    alone, among, *others = features.rounds(1)
+    assert [step.commands for step in among] == [step.commands for step in alone]
+    plain = sum(step.commands for step in alone)
+    assert all(sum(step.commands for step in steps) > plain for steps in others)
 
 
 def test_what_each_script_costs(tmp_path: Path) -> None:
