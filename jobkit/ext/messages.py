@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import re
 from collections.abc import Mapping
@@ -36,6 +37,16 @@ _DIGEST = re.compile(r'\{"digest": ?"([0-9a-f]+)"')
 
 #: Options of a publish that cannot be kept as text, and are found again when it is published once more.
 _LOCAL = frozenset({"declare", "retry_policy", "retry", "timeout", "confirm_timeout"})
+
+
+#: What most messages have in common, and no record keeps: of the headers, of the rest, and how the body ends.
+_USUAL_HEADERS: dict[str, Any] = {
+    "lang": "py", "shadow": None, "eta": None, "expires": None, "group": None, "group_index": None, "retries": 0,
+    "timelimit": [None, None], "parent_id": None, "ignore_result": False, "replaced_task_nesting": 0,
+    "stamped_headers": None, "stamps": {},
+}  # fmt: skip
+_USUAL = {"exchange": "", "delivery_mode": 2, "content_type": "application/json", "content_encoding": "utf-8"}
+USUAL_END = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 
 
 class CannotEncode(NotSerializable, EncodeError):
@@ -92,12 +103,41 @@ def pack(task: str, wire: dict[str, Any], limit: int, *, ours: bool = True) -> s
     if isinstance(body := kept["body"], bytes):
         kept["body"], kept["base64"] = base64.b64encode(body).decode(), True
     try:
-        text = json.dumps(kept)
+        text = json.dumps(_slim(kept))
     except (EncodeError, TypeError, ValueError) as exc:
         raise CannotEncode(task=task, serializer="json", reason=str(exc)) from exc
     if len(text) > limit:
         raise PayloadTooLarge(task=task, size=len(text), limit=limit)
     return text
+
+
+def _slim(kept: dict[str, Any]) -> dict[str, Any]:
+    """What is not as usual."""
+    headers = {name: value for name, value in kept["headers"].items() if _USUAL_HEADERS.get(name, _SLIM) != value}
+    if headers.get("root_id", _SLIM) == headers.get("id"):
+        del headers["root_id"]
+    slim = {name: value for name, value in kept.items() if _USUAL.get(name, _SLIM) != value} | {"headers": headers}
+    if slim.get("correlation_id", _SLIM) == headers.get("id"):
+        del slim["correlation_id"]
+    if slim["declare"] == [slim.get("routing_key")]:
+        del slim["declare"]
+    if slim["body"].endswith(USUAL_END) and "base64" not in slim:
+        slim["call"] = slim.pop("body")[: -len(USUAL_END)]
+    return slim
+
+
+#: Is no value of a message.
+_SLIM = object()
+
+
+def _whole(slim: dict[str, Any]) -> dict[str, Any]:
+    """What it was before."""
+    headers = {**copy.deepcopy(_USUAL_HEADERS), "root_id": slim["headers"].get("id"), **slim["headers"]}
+    whole = {**_USUAL, "correlation_id": headers.get("id"), **slim, "headers": headers}
+    whole.setdefault("declare", [whole.get("routing_key")])
+    if "call" in whole:
+        whole["body"] = whole.pop("call") + USUAL_END
+    return whole
 
 
 #: The headers of a message; what else a request holds was added by the worker.
@@ -125,7 +165,7 @@ def received(app: Celery, task: Any, request: dict[str, Any], args: Any, kwargs:
 
 def unpack(text: str, run: int) -> dict[str, Any]:
     """A kept message again, for this run of its job, as `Producer.publish` takes it."""
-    wire: dict[str, Any] = json.loads(text)
+    wire = _whole(json.loads(text))
     wire.pop("digest", None)
     if wire.pop("base64", False):
         wire["body"] = base64.b64decode(wire["body"])

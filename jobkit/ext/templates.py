@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MARK = uuid.uuid4().hex
 _MARKS = re.compile(f"{_MARK}(\\w+?){_MARK}")
 #: What differs: the id, and the values of a row in their order.
-_VALUES = ("id", "body", "base64", "digest", "args", "kwargs", "short", "shorter")
+_VALUES = ("id", "kept", "base64", "digest", "args", "kwargs", "short", "shorter")
 #: Options of a signature that make no two messages differ.
 _EVEN = frozenset(
     {"queue", "routing_key", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit", "reply_to"}
@@ -86,13 +86,15 @@ class Template:
 
     def _texts(self, entry: Entry) -> tuple[Text, ...]:
         wire, kept = json.loads(entry.put.message), json.loads(entry.plan.message)
-        if kept.get("base64") or kept["content_type"] != "application/json" or "compression" in kept["headers"]:
+        whole = messages.unpack(entry.plan.message, 1)
+        headers = whole["headers"]
+        if kept.get("base64") or whole["content_type"] != "application/json" or "compression" in headers:
             raise ValueError("not text")
-        if kept["headers"]["eta"] or kept["headers"]["expires"]:
+        if headers["eta"] or headers["expires"]:
             raise ValueError("a moment of its own")
-        said = messages.said({**kept["headers"], "id": _mark("id")})
-        self._said, self._embed = _format(said), json.dumps(json.loads(kept["body"])[2])
-        wire["body"], kept["body"], kept["digest"] = _mark("base64"), _mark("body"), _mark("digest")
+        self._said = _format(messages.said({**headers, "id": _mark("id")}))
+        self._embed, self._part = json.dumps(json.loads(whole["body"])[2]), "call" if "call" in kept else "body"
+        wire["body"], kept[self._part], kept["digest"] = _mark("base64"), _mark("kept"), _mark("digest")
         wire["properties"]["delivery_tag"] = entry.plan.id  # it has to be another for each message, no more
         for part in (wire["headers"], wire["properties"], kept["headers"], kept):
             _mark_all(part, entry.plan.id)
@@ -107,7 +109,7 @@ class Template:
         return Row(
             job_id,
             (
-                _inside(body),
+                _inside(body[: -len(messages.USUAL_END)] if self._part == "call" else body),
                 b2a_base64(body.encode(), newline=False).decode(),
                 messages.hashed(self._said.of(Row(job_id, ())), body),
                 _inside(args_text),
