@@ -207,6 +207,13 @@ class Channel(Putting, theirs.Channel):
         except StoreError as exc:
             log.warning("the message of job %s is not back in its queue, it is published again: %s", job_id, exc)
 
+    def close(self) -> None:
+        """Close it; kombu gives up where the fetch under way finds the connection cut, and its next try is too late."""
+        try:
+            super().close()
+        except self.connection_errors:
+            super().close()
+
     @property
     def _jobs(self) -> JobKit:
         jobs: JobKit = self.connection.jobs

@@ -99,19 +99,34 @@ class Stage:
         test_clock: bool = False,
     ) -> None:
         self.folder = folder
-        self.server = EmbeddedRedis(appendonly=appendonly, extra=extra).start()
-        base = self.server.url.rpartition("/")[0]
+        self.serve(appendonly, extra)
         self.evidence = Evidence(folder / "evidence")
-        urls = {"broker": f"{base}/0", "store": f"{base}/1"}
+        urls = {"broker": self.url(0), "store": self.url(1)}
         common = {"evidence": str(self.evidence.path), "conf": dict(conf or {}), "test_clock": test_clock}
         #: What the workers are given.
         self.config: dict[str, Any] = urls | common
         self.app: Any = make(urls | common)
         self.jobs: JobKit = self.app.jobkit
-        self.broker, self.redis = (Redis.from_url(urls[name]) for name in ("broker", "store"))
+        self.broker, self.redis = self.client(0), self.client(1)
         self.workers: list[Worker] = []
         self.nursery = nursery or Nursery(ROOT)
         self._own_nursery = nursery is None
+
+    def serve(self, appendonly: bool, extra: Sequence[str]) -> None:
+        """Start what keeps everything."""
+        self.server = EmbeddedRedis(appendonly=appendonly, extra=extra).start()
+
+    def url(self, db: int) -> str:
+        """Where a database of it is."""
+        return f"{self.server.url.rpartition('/')[0]}/{db}"
+
+    def client(self, db: int) -> Redis:
+        """A client of that."""
+        return Redis.from_url(self.url(db))
+
+    def unserve(self) -> None:
+        """Stop it."""
+        self.server.stop()
 
     def start(
         self,
@@ -251,7 +266,7 @@ class Stage:
         self.broker.close()
         self.redis.close()
         self.evidence.close()
-        self.server.stop()
+        self.unserve()
 
 
 @contextmanager

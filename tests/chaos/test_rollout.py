@@ -37,7 +37,7 @@ class Told:
         self.cold, queue = way == "cold", f"{way}-{pool}"
         conf = {"worker_soft_shutdown_timeout": soft * 10}
         self.worker: Worker = stage.start(pool, 4, [f"--queues={queue}"], wait=False, conf=conf)
-        self.looks = stage.submit("steps", 20, 0.2, queue=queue)
+        self.looks = stage.submit("steps", 40, 0.2, queue=queue)
         again = (stage.submit(task, 30, queue=queue) for task in ("lingers", "late lingers"))
         self.again, self.once = list(again), stage.submit("once", 30, queue=queue)
         self.jobs = [self.looks, *self.again, self.once]

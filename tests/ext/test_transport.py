@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -121,6 +121,22 @@ def test_what_goes_to_two_queues_goes_to_both(jobkit_store_url: str) -> None:
         for name in ("left", "right"):
             assert [one["headers"]["job_run"] for one in messages(jobs.store.client, name)] == [1]
         assert handle.job.state is State.QUEUED
+
+
+def test_a_connection_that_was_cut_in_the_middle_of_a_fetch_can_be_closed() -> None:
+    with EmbeddedRedis() as private, small(private.url, private.url) as (jobs, add):
+        add.delay(1, 2)
+        connection = jobs.app.connection_for_read()
+        consumer = jobs.app.amqp.TaskConsumer(connection, callbacks=[lambda body, message: None])
+        consumer.consume()
+        connection.drain_events(timeout=5)
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        channel = connection.default_channel
+        assert channel._in_poll
+        private.kill()
+        connection.maybe_close_channel(channel)
+        assert channel.closed  # with its transport gone it cannot be any more, and a worker ends at that
 
 
 def test_a_connection_of_ones_own_is_used_as_it_is(jobs: JobKit, add: Any, jobkit_store_url: str) -> None:
