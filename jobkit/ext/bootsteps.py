@@ -68,7 +68,8 @@ class Keeper(bootsteps.StartStopStep):
         publish = partial(messages.publish, worker.app)
         taint = Taint(worker, self.heart.goodbye)
         executioner = Executioner(jobs, worker, taint.add)
-        self.listener = Listener(store, self.identity, executioner.condemn)
+        wait = min(orders.WAIT, settings.renew / 2)
+        self.listener = Listener(self.heart.store, self.identity, executioner.condemn, wait)
         by = f"keeper of {worker.hostname}"
         search = Search(store, worker_state.requests, partial(messages.queue_size, worker.app), settings.lease / 2)
         astray = partial(lost.settle, jobs, reason="its end could not be recorded")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from billiard.exceptions import TimeLimitExceeded
 from celery.worker import state as worker_state
 
+from jobkit.errors import JobNotFound
 from jobkit.ext import ends, messages
 from jobkit.ext.processes import family
 from jobkit.ext.request import find
@@ -43,9 +44,11 @@ class Executioner:
         self._condemned: dict[tuple[str, int], float] = {}
         self._killed: list[tuple[float, RunningJob, State]] = []
 
-    def condemn(self, job_id: str, run: int, grace: float) -> None:
-        """This run was told to end; `grace` in seconds."""
-        self._condemned[job_id, run] = time.monotonic() + grace
+    def condemn(self, job_id: str, run: int, grace: float, again: bool = False) -> None:
+        """This run was told to end; `grace` in seconds, of one that was told `again` only if that was not heard."""
+        deadline = time.monotonic() + grace
+        if not again or (job_id, run) not in self._condemned:
+            self._condemned[job_id, run] = deadline
 
     def run_once(self) -> int:
         """Kill those whose time is over; returns how many."""
@@ -55,8 +58,11 @@ class Executioner:
         return sum(self._kill(*key) for key in due)
 
     def _kill(self, job_id: str, run: int) -> bool:
+        try:
+            state = State(queries.fields(self._jobs.store, job_id)["state"])
+        except JobNotFound:
+            state = State.ABORTED
         self._condemned.pop((job_id, run))
-        state = State(queries.fields(self._jobs.store, job_id)["state"])
         request, body = find(job_id), runs.get(job_id)
         if state not in (State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.PAUSE_REQUEST):
             return False  # it has ended, or only its worker goes down

@@ -63,20 +63,31 @@ def reader() -> Callable[[], int]:
 
 
 class Listener(threading.Thread):
-    """Takes the orders of one worker, the moment they are given."""
+    """Takes the orders of one worker, the moment they are given.
 
-    def __init__(self, store: JobStore, worker: str, handle: Callable[[str, int, float], None]) -> None:
+    Where an answer was lost the records say what was ordered: `handle` hears of it, perhaps again.
+    Parameters: `store`, one that gives up soon; `wait`, seconds one wait takes at most, fewer than after which it does.
+    """
+
+    def __init__(
+        self, store: JobStore, worker: str, handle: Callable[[str, int, float, bool], None], wait: float = WAIT
+    ) -> None:
         super().__init__(name="jobkit-orders", daemon=True)
-        self._store, self._worker, self._handle = store, worker, handle
+        self._store, self._worker, self._handle, self._wait = store, worker, handle, wait
         self._over = threading.Event()
+        self._missed = False
 
     def run(self) -> None:
         """Wait for orders, until stop()."""
         while not self._over.is_set():
             try:
-                order = workers.orders(self._store, self._worker, WAIT)
+                if self._missed:
+                    self._catch_up()
+                order = workers.orders(self._store, self._worker, self._wait)
             except StoreError as exc:
-                log.error("orders for running jobs cannot be read, trying on: %s", exc)
+                if not self._missed:
+                    log.error("orders for running jobs cannot be read, trying on: %s", exc)
+                self._missed = True
                 self._over.wait(WAIT)
                 continue
             if order and not order[0]:
@@ -84,7 +95,15 @@ class Listener(threading.Thread):
             if order:
                 announce()
             if order and order[0]:
-                self._handle(*order)
+                self._handle(*order, False)
+
+    def _catch_up(self) -> None:
+        found = workers.told(self._store, self._worker)
+        say_blocked(True)
+        announce()
+        for order in found:
+            self._handle(*order, True)
+        self._missed = False
 
     def stop(self) -> None:
         """End with the wait under way."""

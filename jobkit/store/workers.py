@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jobkit.states import State
+from jobkit.stopping import STOPS
+from jobkit.store.connection import patiently
 from jobkit.store.graph import ACTIVE, READY
 from jobkit.store.jobs import JobStore
 from jobkit.store.values import Put, operation
@@ -75,13 +78,33 @@ def alive(store: JobStore) -> dict[str, float]:
 def orders(store: JobStore, worker: str, wait: float) -> tuple[str, int, float] | None:
     """The next order for a worker: a job that was told to end, its run, and seconds of grace; None if there is none.
 
-    Waits up to `wait` seconds inside Redis, so that an order arrives within milliseconds.
+    Waits up to `wait` seconds inside Redis, so that an order arrives within milliseconds.  It is not tried again: an
+    answer that was lost may have been an order, see `told`.
     """
-    found: Any = store.call(lambda: store.client.blpop([store.keys.key("orders", worker)], timeout=wait))
+    key = store.keys.key("orders", worker)
+    found: Any = patiently(lambda: store.client.blpop([key], timeout=wait), store.url, 0.0)
     if found is None:
         return None
     job_id, run, grace = found[1].decode().rsplit("\t", 2)
     return job_id, int(run), int(grace) / 1000
+
+
+def told(store: JobStore, worker: str) -> list[tuple[str, int, float]]:
+    """What a worker runs that was told to end, as orders say it; the grace period is what the job was given."""
+    ids = held(store, worker)
+
+    def read() -> list[Any]:
+        with store.client.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hmget(store.keys.job(job_id), ("state", "run", "grace"))
+            return pipe.execute()
+
+    rows = zip(ids, store.call(read), strict=True)
+    return [(one, int(run), int(grace or 60_000) / 1000) for one, (state, run, grace) in rows if _stops(state)]
+
+
+def _stops(state: bytes | None) -> bool:
+    return state is not None and State(state.decode()) in STOPS
 
 
 def overdue(store: JobStore, most: int, lease: float, until: float = 1e10) -> list[str]:

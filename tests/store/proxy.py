@@ -15,7 +15,7 @@ class Proxy:
     """Passes commands to the Redis at `url`, one connection per thread.
 
     `lose` answers are thrown away, with the connection, after Redis has executed the script; each of `errors` is
-    answered in place of executing one.  Only calls of scripts count, so that the handshake passes.
+    answered in place of executing one.  Only the command `of` counts, calls of scripts, so that the handshake passes.
     """
 
     def __init__(self, url: str) -> None:
@@ -25,6 +25,7 @@ class Proxy:
         self.url = f"redis://:{parts.password}@127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self.lose, self.lost = 0, 0
         self.errors: list[bytes] = []
+        self.of = b"EVAL"
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -45,7 +46,7 @@ class Proxy:
         ):
             self._open |= {client, server}
             while request := client.recv(1 << 20):
-                script = b"EVAL" in request[:20]
+                script = self.of in request[:20]
                 if script and self.errors:
                     client.sendall(self.errors.pop(0) + b"\r\n")
                     continue
