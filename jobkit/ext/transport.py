@@ -24,7 +24,7 @@ from jobkit.ext import identity, messages, server
 from jobkit.ext.putting import Pushes, Putting
 from jobkit.ext.server import Server
 from jobkit.ext.urls import store_url
-from jobkit.store import workers
+from jobkit.store import JobStore, workers
 from jobkit.store.scripts import is_lost
 
 if TYPE_CHECKING:
@@ -76,10 +76,23 @@ class QoS(theirs.QoS):
                 self.restore_by_tag(tag)
                 self.ack(tag)
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """All goes back, as the channel is closed."""
+        ours = [tag for tag in self._delivered if tag in self._ours]
+        # Where Redis is away nothing waits for it here: what is not back is published again.
+        store = self.channel.jobs.pulse() if ours else None
+        for tag in ours:
+            if store and not self.channel.give_back(self._delivered[tag], False, store):
+                store = None
+            self.ack(tag)
+        self._flush()
+        if self._delivered:
+            super().restore_unacked(client)
+
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put it back into its queue."""
         if tag in self._ours:
-            self.channel.give_back(self._delivered[tag], leftmost)
+            self.channel.give_back(self._delivered[tag], leftmost, self.channel.jobs.store)
         else:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
 
@@ -131,12 +144,12 @@ class Channel(Putting, theirs.Channel):
         self._said, self._popped = self._popped, []
         db = self.connection.store_db
         given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said, *keys)
-        return self._jobs.store.command("reserve", *given, load=self._load)
+        return self.jobs.store.command("reserve", *given, load=self._load)
 
-    def _hold_popped(self) -> None:
+    def _hold_popped(self, store: JobStore) -> None:
         """What was taken one by one is said with the next call; where there is no room for one it is said now."""
         popped, self._popped = self._popped, []
-        self._jobs.store.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(popped), *popped)
+        store.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(popped), *popped)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver what came."""
@@ -144,7 +157,7 @@ class Channel(Putting, theirs.Channel):
             self._more = False
             self._more = super()._brpop_read(**options)
             if self._popped and not self.qos.can_consume():
-                self._hold_popped()
+                self._hold_popped(self.jobs.store)
             return self._more
         try:
             found = self._answer()
@@ -196,16 +209,18 @@ class Channel(Putting, theirs.Channel):
         self._popped.append(str(message.headers["id"]))
         return True
 
-    def give_back(self, message: Any, leftmost: bool) -> None:
-        """Put the message of a recorded job back into its queue."""
+    def give_back(self, message: Any, leftmost: bool, store: JobStore) -> bool:
+        """Put the message of a recorded job back into its queue; False where Redis does not take it now."""
         job_id, info, pipe = message.headers["id"], message.delivery_info, Pushes(self)
         self._do_restore_message(message._raw, info["exchange"], info["routing_key"], pipe, leftmost)
         try:
             if self._popped:
-                self._hold_popped()
-            workers.hand_back(self._jobs.store, identity.worker(), job_id, pipe.puts)
+                self._hold_popped(store)
+            workers.hand_back(store, identity.worker(), job_id, pipe.puts)
         except StoreError as exc:
             log.warning("the message of job %s is not back in its queue, it is published again: %s", job_id, exc)
+            return False
+        return True
 
     def close(self) -> None:
         """Close it; kombu gives up where the fetch under way finds the connection cut, and its next try is too late."""
@@ -215,7 +230,8 @@ class Channel(Putting, theirs.Channel):
             super().close()
 
     @property
-    def _jobs(self) -> JobKit:
+    def jobs(self) -> JobKit:
+        """The app's `JobKit`."""
         jobs: JobKit = self.connection.jobs
         return jobs
 

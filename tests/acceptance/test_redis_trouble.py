@@ -125,12 +125,15 @@ def test_a_body_that_looks_gives_up_what_may_be_anothers_by_now(
 def test_what_was_reserved_when_redis_went_away_runs_once(
     server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
-    start_worker(concurrency=1, env={"JOBKIT_TEST_PREFETCH": "4"})
+    worker = start_worker(concurrency=1, env={"JOBKIT_TEST_PREFETCH": "4"})
     at_work = lifecycle.hangs.delay(3)
     running(at_work)
     others = [lifecycle.add.delay(n, 1) for n in range(8)]
     eventually(lambda: lifecycle.jobs.store.client.llen("celery") == 4)
     server.kill()
+    # Nothing waits for Redis where the messages of others wait: the worker goes on to look for it.
+    eventually(lambda: "Cannot connect to" in worker.log, 20)
+    assert "is not back in its queue" in worker.log
     server.restart()
     assert at_work.get(timeout=30) == "done"
     assert [one.get(timeout=30) for one in others] == [n + 1 for n in range(8)]
