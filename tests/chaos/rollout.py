@@ -41,7 +41,8 @@ GOAL = 3.0
 class Rollout:
     """How much: so many `deploys` of `workers` with `slots` each, while at least so many `jobs` come and go.
 
-    The `way` they are told; the `pool`; `patience`, seconds until what has not gone is killed.
+    The `way` they are told; the `pool`; `patience`, seconds until what has not gone is killed; `prefetch`, 0 where a
+    worker whose slots are full takes no message: with Celery's default one may, and what it took waits for a slot.
     """
 
     jobs: int = 1000
@@ -51,6 +52,7 @@ class Rollout:
     way: str = "warm"
     pool: str = "prefork"
     patience: float = 5.0
+    prefetch: int = 1
     seed: int = 0
 
 
@@ -148,7 +150,11 @@ def deploy(folder: Path, rollout: Rollout, report: Any = lambda text: None) -> t
     _, remap, soft = WAYS[rollout.way]
     nursery = Nursery(ROOT, REMAP if remap else None)
     try:
-        with staged(folder, {"worker_soft_shutdown_timeout": soft * rollout.patience}, nursery=nursery) as stage:
+        conf = {
+            "worker_soft_shutdown_timeout": soft * rollout.patience,
+            "worker_disable_prefetch": not rollout.prefetch,
+        }
+        with staged(folder, conf, nursery=nursery) as stage:
             return roll(stage, rollout, report)
     finally:
         nursery.close()
@@ -159,7 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.rollout", description=__doc__)
     parser.add_argument("--way", choices=WAYS, default="warm")
     parser.add_argument("--pool", choices=("prefork", "threads"), default="prefork")
-    for name in ("jobs", "deploys", "workers", "slots", "seed"):
+    for name in ("jobs", "deploys", "workers", "slots", "prefetch", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Rollout, name), help="default %(default)s")
     parser.add_argument("--patience", type=float, default=Rollout.patience, help="seconds, default %(default)s")
     folder = Path(tempfile.mkdtemp(prefix="jobkit-rollout-"))
