@@ -21,9 +21,10 @@ from typing import Any
 from celery import Celery
 from redis import Redis
 
+from benchmarks.counters import snapshot
 from jobkit import JobExpired, JobKit, Outcome, State, StoreRefused
 from jobkit.embedded import EmbeddedRedis
-from jobkit.testing import eventually
+from jobkit.testing import WorkerProcess, eventually
 from tests.acceptance.apps import close, imported, running
 from tests.web.flowers import flower
 
@@ -43,7 +44,10 @@ class Sample:
 
 @dataclass
 class Report:
-    """What came of it; `before` and `after` are samples of how much is done, the latter since there was room."""
+    """What came of it; `before` and `after` are samples of how much is done, the latter since there was room.
+
+    `costs` are ms of a processor that a job took its worker and Redis, before and after.
+    """
 
     refused_after: float
     ended: int
@@ -53,6 +57,7 @@ class Report:
     after: list[Sample]
     watched: float
     well_after: float
+    costs: tuple[float, float]
 
     @property
     def back_after(self) -> float | None:
@@ -65,7 +70,9 @@ class Report:
         return (
             f"refused after {self.refused_after * 1000:.0f} ms; {self.ended} of those that ran ended meanwhile; "
             f"the page answered {self.page}; lost {self.lost}; all well {self.well_after:.1f} s after there was room; "
-            f"before: {_said(self.before)}; in the {self.watched:g} s since there was room: {_said(self.after)}; {back}"
+            f"before: {_said(self.before)}; in the {self.watched:g} s since there was room: {_said(self.after)}; "
+            f"{back}; a job took worker and Redis {self.costs[0]:.1f} ms of a processor before, "
+            f"{self.costs[1]:.1f} ms then"
         )
 
 
@@ -115,7 +122,8 @@ def fill(folder: Path, at_work: int, queued: int, seconds: float, watched: float
         ):
             worker.wait_ready()
             list(_samples(m.jobs, other, queued, 0))  # warm
-            before = list(_samples(m.jobs, other, queued // 5, watched))
+            few = queued // 5
+            before, cost = _costing(client, worker, few, _samples(m.jobs, other, few, watched))
             busy = m.jobs.submit_many([m.create_snapshot.s(seconds / 2) for _ in range(at_work)])
             eventually(lambda: m.jobs.counts()[State.RUNNING] == at_work, 60)
             waiting = m.jobs.submit_many([m.create_disk.s(n) for n in range(queued)])
@@ -130,8 +138,8 @@ def fill(folder: Path, at_work: int, queued: int, seconds: float, watched: float
             began, every = time.monotonic(), [*busy, *waiting]
             eventually(lambda: well(m.jobs, every) == len(every) or time.monotonic() - began > 60, 120)
             took, lost = time.monotonic() - began, len(every) - well(m.jobs, every)
-            after = list(_samples(m.jobs, other, queued // 5, watched, began))
-            return Report(refused, ended, page, lost, before, after, watched, took)
+            after, then = _costing(client, worker, few, _samples(m.jobs, other, few, watched, began))
+            return Report(refused, ended, page, lost, before, after, watched, took, (cost, then))
 
 
 def _refused(m: Any) -> float:
@@ -141,6 +149,14 @@ def _refused(m: Any) -> float:
     except StoreRefused:
         return time.monotonic() - began
     raise AssertionError("a full Redis took a job")
+
+
+def _costing(client: Redis, worker: WorkerProcess, count: int, samples: Iterator[Sample]) -> tuple[list[Sample], float]:
+    """These samples, each of so many jobs, and ms of a processor that each job took."""
+    start = snapshot(client, 0, worker.pid)
+    found = list(samples)
+    spent = start.per_job(snapshot(client, count * len(found), worker.pid))
+    return found, (spent["worker_cpu"] + spent["redis_cpu"]) / 1000
 
 
 def _samples(jobs: JobKit, other: JobKit, count: int, seconds: float, began: float | None = None) -> Iterator[Sample]:
