@@ -84,12 +84,16 @@ class Heartbeat:
             log.warning("the clock of Redis jumped by %.1f s: every lease counts from now", theirs - mine)
             self._trusted = self._jumped = time.monotonic() + self.lease
             workers.rebase(self.store, self.lease, self.worker, theirs - (least + most) / 2)
-        elif mine > self.lease:
-            log.warning("no proof of life for %.1f s%s", mine, "" if held else ": others may have taken over the runs")
+        elif mine > max(self.lease - self.renew, 2 * self.renew):
             # Redis was away: nobody can have renewed for sure, so nobody is judged for a lease.  Or this process was,
-            # as it did not even ask: then it is like one that begins.
+            # as it did not even ask: then it is like one that begins.  So it is after a shorter while, in which the
+            # lease of somebody who had renewed just before may have run out.
             froze = idle > self.lease / 2 and self._tried - began < self.renew
-            self._trusted = time.monotonic() + (self.lease / 2 if froze else self.lease)
+            self._trusted = time.monotonic() + (self.lease / 2 if froze or mine <= self.lease else self.lease)
+            if mine > self.lease:
+                log.warning(
+                    "no proof of life for %.1f s%s", mine, "" if held else ": others may have taken over the runs"
+                )
 
     @property
     def may_judge(self) -> bool:

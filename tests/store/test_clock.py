@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from jobkit.services import leases
 from jobkit.states import Outcome
 from jobkit.store import End, Settled, messages, workers
 from jobkit.times import start
@@ -56,6 +59,26 @@ def test_a_job_has_the_time_that_was_left_to_it_whatever_the_clock_does(world: W
     world.advance(4_001)
     assert workers.overdue(world.store, 9, 30) == ["j", "k"]
     world.check()
+
+
+@pytest.mark.parametrize(("away", "judges"), [(0.6, True), (1.9, False), (2.1, False)])
+def test_who_could_not_renew_for_long_judges_nobody_who_could_not_either(
+    world: World, monkeypatch: pytest.MonkeyPatch, away: float, judges: bool
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now))
+    heart = leases.Heartbeat(world.store, WORKER, 2.0, 0.5)
+
+    def go(seconds: float) -> bool:
+        nonlocal now
+        now += seconds
+        world.advance(int(seconds * 1000))
+        heart.run_once()
+        return heart.may_judge
+
+    assert [go(0.6) for _ in range(4)][-1]
+    assert go(away) is judges  # whoever had renewed just before this worker has lost his lease by now
+    assert [go(0.6) for _ in range(4)][-1]
 
 
 @pytest.mark.parametrize("seconds", [60, 0])
