@@ -95,6 +95,25 @@ def together(store: JobStore) -> Iterator[None]:
         raise SubmitFailed(**exc.facts) from exc
 
 
+def is_wished() -> bool:
+    """Does what is sent now carry a wish?"""
+    return _wish.get() is not None
+
+
+_noted: ContextVar[list[bulk.Entry] | None] = ContextVar("jobkit_noted", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[list[bulk.Entry]]:
+    """What is recorded one by one inside is in the list."""
+    entries: list[bulk.Entry] = []
+    token = _noted.set(entries)
+    try:
+        yield entries
+    finally:
+        _noted.reset(token)
+
+
 class JobAMQP(AMQP):
     """Celery's message factory, with a record for every message that names a task and an id."""
 
@@ -172,21 +191,27 @@ class Recorder:
         if together and entry.put is not NOWHERE and not plan.token:
             self._recorded = True
             return together.add(entry, partial(_check_child, plan))
+        if together:
+            together.flush()  # in their order
+        sent = self._record(entry, wire)
+        self._recorded = True
+        return sent
+
+    def _record(self, entry: bulk.Entry, wire: dict[str, Any]) -> Any:
+        plan = entry.plan
         try:
-            if together:
-                together.flush()  # in their order
             verdict = bulk.create(self._app.jobkit.store, entry)
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
         _check_child(plan, verdict)
+        if (noted := _noted.get()) is not None:
+            noted.append(entry)
         if verdict.code == "told" and (running := find(plan.id)):
             running.stop.tell(State(verdict.state))  # it was cancelled, so it plans no next run of its own
-        sent = None
         if entry.put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
             wire["headers"][messages.RUN_HEADER] = verdict.run
-            sent = self._send(wire, plan.id, verdict.run)
-        self._recorded = True
-        return sent
+            return self._send(wire, plan.id, verdict.run)
+        return None
 
     def _put(self, wire: dict[str, Any]) -> Put:
         """What kombu would put into the broker's Redis, where the script that records the job can do so."""

@@ -28,6 +28,7 @@ from jobkit.ext.definitions import Definitions
 from jobkit.ext.ids import uuid7
 from jobkit.ext.install import backend_class, install
 from jobkit.ext.ranking import Ranking
+from jobkit.ext.repeating import Repeating
 from jobkit.ext.urls import store_url
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
@@ -172,6 +173,11 @@ class JobKit(Client, AsyncClient, Coalescing):
         tell, total = teller("submitted", progress), len(signatures) if isinstance(signatures, Sized) else 0
         submit = partial(self.submit, **options)
         return Bulk(self, submit, again, lambda done: tell(done, max(total, done))).run(signatures)
+
+    @cached_property
+    def repeating(self) -> Repeating:
+        """What `delay()` has sent before."""
+        return Repeating(self)
 
     @cached_property
     def ranking(self) -> Ranking:

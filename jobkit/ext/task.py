@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Task
@@ -14,6 +15,8 @@ from jobkit.running import RunningJob, current
 if TYPE_CHECKING:
     from celery import Celery
 
+    from jobkit.ext.repeating import Repeating
+
 
 class JobTask:
     """Mixed into the class of every task; it defines no hook of Celery's, so that users' own are never shadowed.
@@ -25,6 +28,7 @@ class JobTask:
     __trace__ = Claiming()
 
     if TYPE_CHECKING:
+        app: Any
         name: str
         request: Any
 
@@ -34,7 +38,12 @@ class JobTask:
         Also of a job that is long forgotten it can then be told that it has expired, and was not mistyped.
         """
         if len(args) < 3 and not options.get("task_id"):
-            options["task_id"] = uuid7()
+            repeating: Repeating = self.app.jobkit.repeating
+            given = (*args, None, None)[:2]
+            if not options and (sent := repeating.send(self, *given)):
+                return sent
+            with nullcontext() if options else repeating.learning(self, *given):
+                return super().apply_async(*args, task_id=uuid7(), **options)  # type: ignore[misc]
         return super().apply_async(*args, **options)  # type: ignore[misc]
 
     @property

@@ -7,18 +7,20 @@ import uuid
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, current_task, signals
 from celery.app.amqp import AMQP
 from celery.app.routes import MapRoute
 from celery.app.task import Task
-from celery.canvas import Signature
 from celery.utils.saferepr import saferepr
 from kombu.exceptions import EncodeError
+from kombu.messaging import Producer
 from kombu.utils import json
 
 from jobkit.ext import amqp, messages
+from jobkit.ext.backend import Recording
 from jobkit.ext.task import JobTask
 from jobkit.store.bulk import Alike, Entry, Row, Text
 from jobkit.store.values import NOWHERE
@@ -31,10 +33,6 @@ _MARK = uuid.uuid4().hex
 _MARKS = re.compile(f"{_MARK}(\\w+?){_MARK}")
 #: What differs: the id, and the values of a row in their order.
 _VALUES = ("id", "kept", "base64", "digest", "args", "kwargs", "short", "shorter")
-#: Options of a signature that make no two messages differ.
-_EVEN = frozenset(
-    {"queue", "routing_key", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit", "reply_to"}
-)
 _ATOMS = frozenset({int, bool, type(None)})
 #: What `json.dumps` does, without making an encoder for each.
 _encode = json.JSONEncoder().encode
@@ -43,37 +41,30 @@ _encode = json.JSONEncoder().encode
 class Template:
     """How the messages of one task with the same options are made.
 
-    Parameters: a `signature`, and the `entry` Celery made of it.  Raises: `ValueError` where it would make another.
+    Parameters: the `task`, `args` and `kwargs` of which Celery made `entry`.
+    Raises: `ValueError` where it makes others otherwise.
     """
 
-    def __init__(self, jobs: JobKit, signature: Signature, entry: Entry) -> None:
-        like, celerys = entry.alike() or (None, None)
-        if like is None or celerys is None or entry.put is NOWHERE:
+    def __init__(self, jobs: JobKit, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], entry: Entry) -> None:
+        like, celerys = (None, None) if entry.put is NOWHERE else entry.alike() or (None, None)
+        if like is None or celerys is None:
             raise ValueError("not one of many")
-        self._name = signature.task
-        self._task = jobs.app.tasks[self._name]
-        self._options, self._limit = _options(signature), jobs.settings.max_message_bytes
+        self._task, self._jobs, self._limit = task, jobs, jobs.settings.max_message_bytes
         self._levels = jobs.app.conf.task_repr_maxlevels
         #: What the jobs have in common.
         self.like: Alike = like._replace(texts=self._texts(entry))
-        row = self._row(entry.plan.id, signature["args"], signature["kwargs"])
         put = entry.put.message.replace(_tag(entry), entry.plan.id)
-        if [text.of(row) for text in self.like.texts] != [put, *celerys.values[1:]]:
+        made = self._row(entry.plan.id, args, kwargs)
+        if [text.of(made) for text in self.like.texts] != [put, *celerys.values[1:]]:
             raise ValueError("Celery makes it otherwise")
         self._bytes = len(self.like.texts[1].of(Row("", ("",) * len(_VALUES))))
+        self._moment = self._as_it_is()
 
-    def fits(self, signature: Any) -> bool:
-        """Is this one that differs in nothing but its id and its arguments?"""
-        # Read as what it is, a dict: its attributes are ten times as slow.
-        same = type(signature) is Signature and signature["task"] == self._name
-        return same and (signature["options"] == self._options or _options(signature) == self._options)
-
-    def row(self, job_id: str, signature: Signature) -> tuple[Row, int] | None:
-        """The job of this signature, and the characters of its message; None if Celery is to say what is wrong with it.
+    def row(self, job_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Row, int] | None:
+        """The job with these arguments, and the characters of its message; None if Celery is to say what is wrong.
 
         Raises: `TypeError` as Celery, where the task does not take these arguments.
         """
-        args, kwargs = signature["args"], signature["kwargs"]
         if self._task.typing:
             self._task.__header__(*args, **kwargs)
         try:
@@ -84,6 +75,23 @@ class Template:
         size = self._bytes + sum([len(given[place]) for place in self.like.texts[1].order])
         return (row, size) if size <= self._limit else None
 
+    def result(self, job_id: str) -> Any:
+        """What Celery returns to who sends it."""
+        handle = self._task.AsyncResult(job_id)
+        handle.ignored = self._ignored
+        return handle
+
+    @property
+    def holds(self) -> bool:
+        """Would Celery still make them so, and is there nobody who wants to see each?"""
+        return self._as_it_is() == self._moment and not is_watched(self._jobs.app)
+
+    def _as_it_is(self) -> tuple[Any, ...]:
+        # By identity: these are other objects once somebody has changed what they say.
+        task, app = self._task, self._jobs.app
+        made_by = (Task.apply_async, Celery.send_task, Producer.publish, app.amqp, app.amqp.routes, task._exec_options)
+        return (*map(id, made_by), task.ignore_result, task.typing, task.soft_time_limit, task.time_limit)
+
     def _texts(self, entry: Entry) -> tuple[Text, ...]:
         wire, kept = json.loads(entry.put.message), json.loads(entry.plan.message)
         whole = messages.unpack(entry.plan.message, 1)
@@ -92,6 +100,7 @@ class Template:
             raise ValueError("not text")
         if headers["eta"] or headers["expires"]:
             raise ValueError("a moment of its own")
+        self._ignored = headers["ignore_result"]
         self._said = _format(messages.said({**headers, "id": _mark("id")}))
         self._embed, self._part = json.dumps(json.loads(whole["body"])[2]), "call" if "call" in kept else "body"
         wire["body"], kept[self._part], kept["digest"] = _mark("base64"), _mark("kept"), _mark("digest")
@@ -126,35 +135,39 @@ class Template:
         return saferepr(value, AMQP.argsrepr_maxsize, maxlevels=self._levels)
 
 
-def is_plain(jobs: JobKit, signature: Any) -> bool:
-    """May what is sent by this signature be made like others: has nobody a say in each message?"""
+def is_plain(jobs: JobKit, task: Any) -> bool:
+    """May what is sent of this task be made like others: has nobody a say in each message?"""
     app = jobs.app
-    task = app.tasks.get(signature.task) if type(signature) is Signature else None
-    if task is None or not _EVEN.issuperset(_options(signature)) or current_task:
+    wrapped = any(map(_is_wrapped, (Task.apply_async, Celery.send_task, Producer.publish)))
+    if wrapped or is_watched(app) or _is_own(app, task):
         return False
-    listening = signals.before_task_publish.receivers or signals.after_task_publish.receivers
-    routed = any(type(route) is not MapRoute for route in app.amqp.routes)
-    return not (
-        listening or routed or app.conf.task_send_sent_event or app.conf.task_always_eager or _is_own(app, task)
-    )
+    return isinstance(task.backend, Recording) and all(type(route) is MapRoute for route in app.amqp.routes)
+
+
+def is_watched(app: Celery) -> bool:
+    """Is there somebody who is told of each, or a task that sends it?"""
+    heard = signals.before_task_publish.receivers or signals.after_task_publish.receivers or current_task
+    return bool(heard or app.conf.task_send_sent_event or app.conf.task_always_eager)
 
 
 def _is_own(app: Celery, task: Any) -> bool:
     """Does the application itself take part in sending this?"""
-    names = {"apply_async", "shadow_name", "_get_exec_options", "__v2_compat__"}
+    names = {"apply_async", "shadow_name", "_get_exec_options", "__v2_compat__", "AsyncResult"}
     ours = (Task, JobTask, object)
     own = any(names & vars(kind).keys() for kind in type(task).__mro__ if kind not in ours) or names & vars(task).keys()
-    policy = getattr(task, "policy", None)
+    policy, models = getattr(task, "policy", None), getattr(task, "_dump_pydantic_arguments", None)
+    bound = getattr(task, "__self__", None) is not None
     sender = type(app).send_task is Celery.send_task and "send_task" not in vars(app)
     maker = getattr(app.amqp.create_task_message, "__func__", None) is amqp.JobAMQP._relative
     maker = maker and type(app.amqp).as_task_v2 is AMQP.as_task_v2
-    return bool(own or getattr(task, "__self__", None) is not None or getattr(policy, "locks", None)) or not (
-        sender and maker
-    )
+    return bool(own or bound or models or getattr(policy, "locks", None)) or not (sender and maker)
 
 
-def _options(signature: Signature) -> dict[str, Any]:
-    return {name: value for name, value in signature.options.items() if name != "task_id"}
+def _is_wrapped(function: Any) -> bool:
+    """Has somebody put a function of his own in its place, as those do who trace what is sent?"""
+    made_in = getattr(function, "__globals__", {}).get("__name__", "")
+    plain = isinstance(function, FunctionType) and not hasattr(function, "__wrapped__")
+    return not plain or not made_in.startswith(("celery.", "kombu."))
 
 
 def _mark(name: str) -> str:

@@ -56,6 +56,11 @@ class Alike(NamedTuple):
 _WHOLE = tuple(Text("%s", (place,)) for place in range(1, 2 + len(OWN)))
 
 
+def alone(like: Alike, row: Row) -> tuple[Alike, Row]:
+    """One whose texts are made here: for a single one that is less to send."""
+    return like._replace(texts=_WHOLE), Row(row.id, tuple(text.of(row) for text in like.texts))
+
+
 class Entry(NamedTuple):
     """A job to be recorded, and where its message goes."""
 

@@ -114,7 +114,7 @@ def test_a_message_that_is_made_like_another_is_what_celery_makes(
     jobs, task, template = templates
     signature = task.signature(tuple(args), kwargs)
     entry = captured(jobs, lambda: signature.apply_async(task_id="an-id"))
-    answer = template.row("an-id", signature)
+    answer = template.row("an-id", signature.args, signature.kwargs)
     assert answer
     row, size = answer
     like, celerys = entry.alike() or (None, None)
@@ -138,7 +138,7 @@ def templates(jobkit_redis: EmbeddedRedis) -> Iterator[tuple[JobKit, Any, Templa
 
     task.delay()
     first = task.s("100%s", of="what")
-    yield jobs, task, Template(jobs, first, captured(jobs, first.apply_async))
+    yield jobs, task, Template(jobs, task, first.args, first.kwargs, captured(jobs, first.apply_async))
     jobs.close()
 
 
