@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -12,7 +11,7 @@ from celery.app.task import Context
 from celery.canvas import maybe_signature
 from celery.exceptions import TaskRevokedError
 
-from jobkit.errors import ChildFailed, IllegalTransition, JobUnknown
+from jobkit.errors import ChildFailed, JobUnknown
 from jobkit.ext import ends, identity, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.model import Failure
@@ -23,8 +22,6 @@ from jobkit.store.families import Kept
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
 
-#: Children that are told to end in one round trip: Redis does little else meanwhile.
-AT_ONCE = 50
 _VERB_TO = {verb.target: verb.name for verb in VERBS.values() if verb.target.category is Category.ENDED}
 
 
@@ -51,16 +48,8 @@ def settle(jobs: JobKit, job_id: str) -> None:
 
 
 def _abort_below(jobs: JobKit, job_id: str, kept: Kept) -> None:
-    reason = f"its parent {job_id} {'failed' if kept.ending else 'was told to end'}"
-    children = families.live(jobs.store, job_id)
-    for start in range(0, len(children), AT_ONCE):
-        batch = children[start : start + AT_ONCE]
-        verdicts = families.remove(jobs.store, batch, identity.name(), reason)
-        for child, verdict in zip(batch, verdicts, strict=True):
-            jobs.publish(verdict)
-            if verdict.code == "refused":
-                with suppress(IllegalTransition, JobUnknown):  # it ends already
-                    jobs.abort(child, reason)
+    why = "failed" if kept.ending else "was told to end"
+    jobs.abort_many(families.live(jobs.store, job_id), f"its parent {job_id} {why}")
 
 
 def _go_on(jobs: JobKit, job_id: str, kept: Kept, ending: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jobkit.errors import CannotSpawn, Fenced, JobUnknown
 from jobkit.model import Tree
-from jobkit.states import Category, State, steps
+from jobkit.states import Category, State
 from jobkit.store import records
 from jobkit.store.graph import BIRTHS, OVER, PUBLISH_LEASE
 from jobkit.store.jobs import JobStore
@@ -92,24 +92,6 @@ def unsettled(store: JobStore, most: int = BATCH) -> list[str]:
 def is_settled(store: JobStore, job_id: str) -> None:
     """Nobody has to look at this job any more."""
     store.call(lambda: store.client.zrem(store.keys.key("unsettled"), job_id))
-
-
-def remove(store: JobStore, job_ids: Sequence[str], by: str, reason: str) -> list[Verdict]:
-    """Abort these jobs as `JobStore.remove` does, in one round trip; `refused` are those that run, or have ended."""
-    common = (clean(by), clean(reason), steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
-    calls = [("remove", job_id, operation(), *common) for job_id in job_ids]
-
-    def ask() -> list[Any]:
-        with store.client.pipeline(transaction=False) as pipe:
-            add: Any = pipe.execute_command
-            for call in calls:
-                add(*store.command(*call))
-            return pipe.execute(raise_on_error=False)
-
-    replies = store.call(ask) if calls else []
-    # What Redis could not do in this way (it has lost the script, it is full) is done, or said, as ever.
-    done = [store.run(*call) if isinstance(one, Exception) else one for call, one in zip(calls, replies, strict=True)]
-    return [store.verdict(job_id, reply, strict=False) for job_id, reply in zip(job_ids, done, strict=True)]
 
 
 def children(store: JobStore, job_id: str) -> list[str]:

@@ -206,25 +206,6 @@ def test_a_removed_child_has_ended(parent: World) -> None:
     assert families.look(parent.store, "j").fields["failed"] == "a"
 
 
-def test_many_are_removed_in_one_round_trip_whatever_each_of_them_does(parent: World) -> None:
-    for n in range(4):
-        spawn(parent, f"c{n}")
-    parent.claim("c1")
-    parent.claim("c2")
-    finish(parent, "c2", CHILD_DONE)
-
-    def removed(*job_ids: str) -> list[str]:
-        found = families.remove(parent.store, job_ids, "somebody", "not wanted")
-        parent.check()
-        return [verdict.code for verdict in found]
-
-    parent.client.script_flush()  # Redis has lost its scripts, and then has them
-    assert removed("c0", "c1", "c2", "nobody") == ["ok", "refused", "refused", "missing"]
-    assert removed("c3", "c0") == ["ok", "refused"]
-    assert [state(parent, f"c{n}") for n in range(4)] == ["REMOVING", "RUNNING", "FINISHED", "REMOVING"]
-    assert removed() == []
-
-
 def test_a_child_whose_message_could_not_be_published_is_none(parent: World) -> None:
     given = plan("a", up="j", upon="fail", fence="1 tok1")
     parent.store.create(given, "client", op="op1")
