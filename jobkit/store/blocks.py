@@ -16,7 +16,7 @@ from jobkit.store.values import Verdict, clean, operation
 #: What can be held back.
 KINDS = ("host", "task", "queue", "owner", "definition")
 #: Jobs one call looks at, or lets go.
-BATCH = 200
+BATCH = 50
 #: What no block is known by: only one that is being lifted is lifted on.
 LIFTING = "-"
 #: Where a run may be taken from; who has no planned start stays where he is.

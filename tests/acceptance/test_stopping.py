@@ -160,17 +160,17 @@ def test_a_worker_that_goes_down_hands_over_what_looks(
     pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
     workers = [start_worker(pool=pool), start_worker(pool=pool)]
-    handle = lifecycle.counts.delay(300)
+    handle = lifecycle.counts.delay(800)  # it must not be over before the worker has seen that it is to go down
     eventually(lambda: handle.job.progress is not None)
     holder = next(worker for worker in workers if f"{handle.id}] received" in worker.log)
     assert holder.stop() == 0
-    assert handle.get(timeout=20) == 300
+    assert handle.get(timeout=40) == 800
     assert path(handle) == [
         *(S.QUEUED, S.RUNNING, S.SHUTDOWN_REQUEST, S.SHUTDOWN_CONFIRMED, S.SHUTDOWN_RESTART),
         *(S.QUEUED, S.RUNNING, S.FINISHED),
     ]
     done = [int(line.split()[2]) for line in notes.read_text().splitlines() if line.startswith("step")]
-    assert done == list(range(300))
+    assert done == list(range(800))
 
 
 @pytest.mark.parametrize("name", ["starts_a_process", "starts_a_process_and_has_a_limit"])
