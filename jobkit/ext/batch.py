@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import groupby
@@ -39,8 +38,7 @@ class Batch:
         self._store, self._again = store, again
         self._added: list[Added] = []
         self._size = 0
-        self._begun: tuple[list[Added], Future[list[Verdict | Exception | None]]] | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._begun: tuple[list[Added], bulk.Flight | None] | None = None
         #: Was one refused, or may it have been: nothing is recorded any more.
         self.failed = False
         #: How many were recorded.
@@ -75,22 +73,23 @@ class Batch:
         self.settle()
         added, self._added, self._size = self._added, [], 0
         if added:
-            self._thread = self._thread or ThreadPoolExecutor(1, "jobkit-batch")
-            self._begun = added, self._thread.submit(self._record, added)
+            like = added[0].like
+            alike = like is not None and all(one.like == like for one in added)
+            flight = bulk.Flight(self._store, like, [one.row for one in added], operation()) if like and alike else None
+            self._begun = added, flight
 
     def settle(self) -> None:
         """Wait until what was begun is recorded.  Raises: what recording the first raises that is refused."""
         if self._begun is None:
             return
-        (added, answer), self._begun, self.failed = self._begun, None, True
-        for one, verdict in zip(added, answer.result(), strict=False):
+        (added, flight), self._begun, self.failed = self._begun, None, True
+        verdicts = iter(flight.answer()) if flight else self._record(added)
+        for one, verdict in zip(added, verdicts, strict=True):
             self._take(one, verdict)
             self.recorded += 1
         self.failed = False
 
-    def _take(self, one: Added, verdict: Verdict | Exception | None) -> None:
-        if isinstance(verdict, Exception):
-            raise verdict
+    def _take(self, one: Added, verdict: Verdict | None) -> None:
         if verdict is None and one.entry and not self._again:
             verdict = bulk.create(self._store, one.entry)
         if verdict is not None:
@@ -102,23 +101,18 @@ class Batch:
         self.settle()
 
     def close(self) -> None:
-        """End its thread."""
-        if self._thread:
-            self._thread.shutdown()
+        """Nobody waits for what was begun."""
+        if self._begun and self._begun[1]:
+            self._begun[1].close()
 
-    def _record(self, added: list[Added]) -> list[Verdict | Exception | None]:
-        """What became of each, up to what went wrong."""
-        said: list[Verdict | Exception | None] = []
+    def _record(self, added: list[Added]) -> Iterator[Verdict | None]:
+        """Those that are alike together, others each by its own."""
         for like, group in groupby(added, lambda one: one.like):
             chunk = list(group)
-            try:
-                if like is not None:
-                    said += bulk.submit(self._store, like, [one.row for one in chunk], operation())
-                else:
-                    said += bulk.create_all(self._store, [one.entry for one in chunk if one.entry])
-            except Exception as exc:  # it is raised by who waits for it
-                return [*said, exc]
-        return said
+            if like is not None:
+                yield from bulk.submit(self._store, like, [one.row for one in chunk], operation())
+            else:
+                yield from bulk.create_all(self._store, [one.entry for one in chunk if one.entry])
 
 
 _batch: ContextVar[Batch | None] = ContextVar("jobkit_batch", default=None)

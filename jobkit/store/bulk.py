@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from jobkit.store.graph import BIRTHS, OVER
 from jobkit.store.jobs import JobStore, order, removal
@@ -89,13 +89,55 @@ def submit(store: JobStore, like: Alike, rows: Sequence[Row], op: str) -> list[V
 
     Returns: for each a verdict, `ok` or `again`; None for an id that has a record, of which `create` decides.
     """
+    return _read(store.run("submit", *_given(like, rows, op)))
+
+
+class Flight:
+    """The same, begun now and answered later: while Redis records one chunk the next is made."""
+
+    def __init__(self, store: JobStore, like: Alike, rows: Sequence[Row], op: str) -> None:
+        self._store, self._args = store, _given(like, rows, op)
+        self._pool: Any = store.client.connection_pool
+        self._connection: Any = None
+        with suppress(RedisError):
+            self._connection = self._pool.get_connection()
+            self._connection.send_command(*store.command("submit", *self._args))
+
+    def answer(self) -> list[Verdict | None]:
+        """What `submit` returns.  Raises: as it does; what has no answer is sent again, and applied once."""
+        connection, self._connection = self._connection, None
+        reply = None
+        if connection is not None:
+            try:
+                reply = connection.read_response()
+            except ResponseError:
+                pass  # its script is lost, or it is refused
+            except RedisError:
+                connection.disconnect()
+            finally:
+                self._pool.release(connection)
+        return _read(self._store.run("submit", *self._args) if reply is None else reply)
+
+    def close(self) -> None:
+        """Nobody wants the answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)
+
+
+def _given(like: Alike, rows: Sequence[Row], op: str) -> list[Any]:
     texts = zip(("", *OWN), like.texts, strict=True)
     flat = (part for row in rows for part in (row.id, *row.values))
-    state, *codes = store.run(
-        "submit", op, like.by, like.start, int(like.idle), BIRTHS, OVER, like.queue, like.db, len(rows[0].values),
+    return [
+        op, like.by, like.start, int(like.idle), BIRTHS, OVER, like.queue, like.db, len(rows[0].values),
         len(like.texts), *(part for name, (text, order) in texts for part in (name, text, ",".join(map(str, order)))),
         len(like.fields), *like.fields, *flat,
-    )  # fmt: skip
+    ]  # fmt: skip
+
+
+def _read(reply: Any) -> list[Verdict | None]:
+    state, *codes = reply
     return [None if code == b"there" else Verdict(code.decode(), state.decode(), 1) for code in codes]
 
 

@@ -188,13 +188,13 @@ def test_different_tasks_options_and_canvases_may_be_mixed(jobs: JobKit, add: An
 
 def test_a_group_of_thousands_is_recorded_together(jobs: JobKit, add: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[int] = []
-    real = store.bulk.submit
 
-    def counted(*args: Any) -> Any:
-        called.append(len(args[2]))
-        return real(*args)
+    class Counted(store.bulk.Flight):
+        def __init__(self, *args: Any) -> None:
+            called.append(len(args[2]))
+            super().__init__(*args)
 
-    monkeypatch.setattr(store.bulk, "submit", counted)
+    monkeypatch.setattr(store.bulk, "Flight", Counted)
     result = jobs.submit(group(add.s(n, 1) for n in range(1_000)), owner="alice")
     assert called == [250] * 4
     assert len(result.children) == 1_000
@@ -229,17 +229,26 @@ def test_where_redis_goes_in_the_middle_it_can_be_gone_on_with(
     jobs: JobKit, add: Any, monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
     monkeypatch.setattr(batch, "JOBS", 10)
-    real, calls = store.bulk.submit, []
+    begun: list[Any] = []
 
-    def broken(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) == 4:  # the first chunk takes two: one for what Celery has made
-            if applied:
-                real(*args)
-            raise StoreUnavailable(url="redis://gone", reason="it is gone", silent=True)
-        return real(*args)
+    class Broken(store.bulk.Flight):
+        """The second, after the first chunk, which is recorded at once: it has one job that Celery has made."""
 
-    monkeypatch.setattr(store.bulk, "submit", broken)
+        def __init__(self, *args: Any) -> None:
+            begun.append(self)
+            self.broken = len(begun) == 2
+            if applied or not self.broken:
+                super().__init__(*args)
+
+        def answer(self) -> Any:
+            answer = super().answer() if applied or not self.broken else None
+            if self.broken:
+                raise StoreUnavailable(url="redis://gone", reason="it is gone", silent=True)
+            return answer
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(store.bulk, "Flight", Broken)
     with pytest.raises(NotAllSubmitted) as caught:
         jobs.submit_many(add.s(n, 1) for n in range(45))
     accepted = caught.value.handles

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from jobkit.errors import StoreUnavailable
 from jobkit.locks import Lock
 from jobkit.states import Outcome
-from jobkit.store import End, Put, bulk
+from jobkit.store import End, JobStore, Put, bulk
 from jobkit.store.bulk import OWN, Entry, Row, Text
+from jobkit.testing import eventually
 from tests.store.proxy import proxied
 from tests.store.test_failures import store_of
 from tests.store.world import NOW, World, holder, plan
@@ -136,3 +138,24 @@ def test_abort_ends_what_has_not_started_orders_what_runs_and_lets_be_what_has_e
     again = bulk.abort(world.store, ids, "me", "why", None)
     assert [one.state for one in again] == [one.state for one in found]
     world.check()
+
+
+@pytest.mark.parametrize("fault", ["none", "its script is lost", "its connection is cut", "it is not wanted"])
+def test_what_is_answered_later_is_applied_once(world: World, url: str, fault: str) -> None:
+    rows = [entry.alike() for entry in entries()]
+    with Redis.from_url(url) as client:
+        store = JobStore(client, world.keys.namespace, test_clock=True)
+        if fault == "its script is lost":
+            world.client.script_flush()
+        flight = bulk.Flight(store, rows[0][0], [row[1] for row in rows if row], "op")  # type: ignore[index]
+        if fault == "its connection is cut":
+            eventually(lambda: world.client.llen("q") == 3)
+            world.client.client_kill_filter(_type="normal", skipme=True)
+        if fault == "it is not wanted":
+            flight.close()
+        else:
+            assert [one and one.code in ("ok", "again") for one in flight.answer()] == [True] * 3
+            assert world.client.llen("q") == 3
+            assert [world.states(f"j{n}") for n in range(3)] == [["QUEUED"]] * 3
+        flight.close()
+        assert client.ping()
