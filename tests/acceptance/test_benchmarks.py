@@ -68,7 +68,7 @@ def test_what_each_script_costs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     costs = {cost["name"]: cost for cost in json.loads((tmp_path / "verbs.json").read_text())}
-    assert {"create", "claim", "finish", "look"} <= set(costs)
-    inside = costs["create"]["spent"]["inside"]
-    assert all(inside[name][0] == 1 for name in ("time", "hmget", "zadd", "publish"))
-    assert 0 < sum(micros for _, micros in inside.values()) < costs["create"]["spent"]["micros"]
+    assert {"submit", "claim", "finish", "look"} <= set(costs)
+    inside = costs["submit"]["spent"]["inside"]
+    assert all(inside[name][0] == 1 for name in ("time", "exists", "hset", "zadd", "publish"))
+    assert 0 < sum(micros for _, micros in inside.values()) < costs["submit"]["spent"]["micros"]
