@@ -91,7 +91,7 @@ def _verbs(written: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     rows = []
     for cost in written:
         inside = cost["spent"]["inside"].values()
-        cells = (cost["spent"]["micros"], sum(micros for _, micros in inside), cost["library"] or None)
+        cells = (cost["spent"]["micros"], sum(micros for _, micros in inside), cost["setup"] or None)
         rows.append([cost["name"], *("" if cell is None else f"{cell:.1f}" for cell in cells)])
         rows[-1].append(f"{sum(calls for calls, _ in inside):.0f}")
     yield from _table(("script", "µs", "its commands", "its library", "commands"), rows)

@@ -2,7 +2,7 @@
 
 First the scripts of one plain job, in the words a real client and a real worker sent them (MONITOR), played again with
 other ids; then, with ``--all``, every script in every situation the idempotency test knows of.  "In Redis" is what the
-commands inside take, "library" what it takes before the script itself begins; the rest is the script's own Lua.
+commands inside take, "setup" what it takes before the script itself begins; the rest is the script's own Lua.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ class Cost:
     bytes: int
     spent: Spent
     spread: float
-    library: float = 0.0  #: µs before the script itself begins: the library and its includes are set up
+    setup: float = 0.0  #: µs before the script itself begins: the library and its includes are set up
 
     def line(self, *, details: bool) -> str:
         """As a row of the table."""
         spent = self.spent
         row = f"{self.name:44} {spent.micros:8.1f} ±{self.spread:3.0%} {spent.in_commands:8.1f} {spent.commands:9.1f}"
-        row += f" {self.library:8.1f} {self.bytes:>9,}" if self.bytes else ""
+        row += f" {self.setup:8.1f} {self.bytes:>9,}" if self.bytes else ""
         if not details:
             return row
         parts = (f"{name.upper()} {calls:.3g} x {micros / calls:.1f}" for name, (calls, micros) in spent.inside.items())
         return f"{row}\n{'':4}{', '.join(parts)}"
 
 
-HEAD = f"{'script':44} {'µs':>8} {'':4} {'in Redis':>9} {'commands':>9} {'library':>8} {'bytes':>9}"
+HEAD = f"{'script':44} {'µs':>8} {'':4} {'in Redis':>9} {'commands':>9} {'setup':>8} {'bytes':>9}"
 
 
 def replay(client: Any, calls: Sequence[Call], jobs: int) -> list[Cost]:
@@ -75,7 +75,7 @@ def replay(client: Any, calls: Sequence[Call], jobs: int) -> list[Cost]:
     libraries = [alone(client, call) for call in calls]
     rounds = list(zip(*(batch(client, calls) for _ in range(1 + jobs // BATCH)), strict=True))
     costs = (_cost(call.verb, call.size, found[1:]) for call, found in zip(calls, rounds, strict=True))
-    return [replace(cost, library=micros) for cost, micros in zip(costs, libraries, strict=True)]
+    return [replace(cost, setup=micros) for cost, micros in zip(costs, libraries, strict=True)]
 
 
 def batch(client: Any, calls: Sequence[Call]) -> list[Spent]:

@@ -87,10 +87,10 @@ class Template:
         return self._as_it_is() == self._moment and not is_watched(self._jobs.app)
 
     def _as_it_is(self) -> tuple[Any, ...]:
-        # By identity: these are other objects once somebody has changed what they say.
+        # Held, so that none of them goes and another takes its address: they are others once somebody has changed them.
         task, app = self._task, self._jobs.app
         made_by = (Task.apply_async, Celery.send_task, Producer.publish, app.amqp, app.amqp.routes, task._exec_options)
-        return (*map(id, made_by), task.ignore_result, task.typing, task.soft_time_limit, task.time_limit)
+        return (*made_by, task.ignore_result, task.typing, task.soft_time_limit, task.time_limit)
 
     def _texts(self, entry: Entry) -> tuple[Text, ...]:
         wire, kept = json.loads(entry.put.message), json.loads(entry.plan.message)
