@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -86,13 +87,11 @@ class WorkerProcess:
         return self._process.wait(timeout)
 
     def clean_up(self) -> None:
-        """End whatever is left of the process group."""
-        try:
+        """End whatever is left of the process group; what it said last is printed: pytest shows it of a failed test."""
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        finally:
-            self._process.wait()
+        self._process.wait()
+        sys.stdout.write(f"the end of the log of worker {self.pid}:\n{self.log[-4000:]}\n")
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,11 @@ class JobKit(Client, AsyncClient, Coalescing):
         soon = min(3.0, self.settings.renew)
         return self._open({"socket_connect_timeout": soon, "socket_timeout": soon}, 0.0)
 
+    @cached_property
+    def hasty(self) -> JobStore:
+        """The same for a worker's main loop: where Redis is away nothing waits for it there."""
+        return self.pulse()
+
     def _open(self, limits: dict[str, float], patience: float) -> JobStore:
         url = store_url(self)
         backend = backend_class(url)(app=self.app, url=url)

@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
 from jobkit.errors import StoreError
-from jobkit.ext import children, halfread, identity, lost, messages, orders, request, settling
+from jobkit.ext import children, identity, lost, messages, orders, pipes, request, settling
 from jobkit.ext.acks import Acknowledgements
 from jobkit.ext.kill import Executioner
 from jobkit.ext.leaving import Leaving
@@ -59,7 +59,7 @@ class Keeper(bootsteps.StartStopStep):
         """Start the thread; the worker is alive before it takes the first message."""
         jobs: JobKit = worker.app.jobkit
         jobs.prepare()
-        halfread.keep(worker)
+        pipes.keep(worker)
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(
             jobs.pulse(), self.identity, settings.lease, settings.renew,

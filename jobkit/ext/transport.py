@@ -24,7 +24,7 @@ from jobkit.ext import identity, messages, server
 from jobkit.ext.putting import Pushes, Putting
 from jobkit.ext.server import Server
 from jobkit.ext.urls import store_url
-from jobkit.store import JobStore, workers
+from jobkit.store import workers
 from jobkit.store.scripts import is_lost
 
 if TYPE_CHECKING:
@@ -73,17 +73,16 @@ class QoS(theirs.QoS):
         """Put what is not `begun`, ids of jobs, back into its queue: the oldest at its head."""
         for tag in reversed(tuple(self._delivered)):
             if tag in self._ours and self._delivered[tag].headers["id"] not in begun:
-                self.restore_by_tag(tag)
+                if not self.channel.give_back(self._delivered[tag]):
+                    return
                 self.ack(tag)
 
     def restore_unacked(self, client: Any = None) -> None:
         """All goes back, as the channel is closed."""
         ours = [tag for tag in self._delivered if tag in self._ours]
-        # Where Redis is away nothing waits for it here: what is not back is published again.
-        store = self.channel.jobs.pulse() if ours else None
+        answers = True
         for tag in ours:
-            if store and not self.channel.give_back(self._delivered[tag], False, store):
-                store = None
+            answers = answers and self.channel.give_back(self._delivered[tag])
             self.ack(tag)
         self._flush()
         if self._delivered:
@@ -92,7 +91,7 @@ class QoS(theirs.QoS):
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put it back into its queue."""
         if tag in self._ours:
-            self.channel.give_back(self._delivered[tag], leftmost, self.channel.jobs.store)
+            self.channel.give_back(self._delivered[tag], leftmost)
         else:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
 
@@ -146,10 +145,10 @@ class Channel(Putting, theirs.Channel):
         given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said, *keys)
         return self.jobs.store.command("reserve", *given, load=self._load)
 
-    def _hold_popped(self, store: JobStore) -> None:
+    def _hold_popped(self) -> None:
         """What was taken one by one is said with the next call; where there is no room for one it is said now."""
-        popped, self._popped = self._popped, []
-        store.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(popped), *popped)
+        self.jobs.hasty.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(self._popped), *self._popped)
+        self._popped = []
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver what came."""
@@ -157,7 +156,10 @@ class Channel(Putting, theirs.Channel):
             self._more = False
             self._more = super()._brpop_read(**options)
             if self._popped and not self.qos.can_consume():
-                self._hold_popped(self.jobs.store)
+                try:
+                    self._hold_popped()
+                except StoreError as exc:
+                    log.warning("which jobs this worker holds is said later: %s", exc)
             return self._more
         try:
             found = self._answer()
@@ -209,14 +211,14 @@ class Channel(Putting, theirs.Channel):
         self._popped.append(str(message.headers["id"]))
         return True
 
-    def give_back(self, message: Any, leftmost: bool, store: JobStore) -> bool:
+    def give_back(self, message: Any, leftmost: bool = False) -> bool:
         """Put the message of a recorded job back into its queue; False where Redis does not take it now."""
         job_id, info, pipe = message.headers["id"], message.delivery_info, Pushes(self)
         self._do_restore_message(message._raw, info["exchange"], info["routing_key"], pipe, leftmost)
         try:
             if self._popped:
-                self._hold_popped(store)
-            workers.hand_back(store, identity.worker(), job_id, pipe.puts)
+                self._hold_popped()
+            workers.hand_back(self.jobs.hasty, identity.worker(), job_id, pipe.puts)
         except StoreError as exc:
             log.warning("the message of job %s is not back in its queue, it is published again: %s", job_id, exc)
             return False

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import psutil
 import pytest
 from redis import Redis
 
@@ -138,3 +139,21 @@ def test_what_was_reserved_when_redis_went_away_runs_once(
     assert at_work.get(timeout=30) == "done"
     assert [one.get(timeout=30) for one in others] == [n + 1 for n in range(8)]
     assert all(notes.read_text().count(f"body {one.id}") == 1 for one in (at_work, *others))
+
+
+def test_a_worker_that_goes_while_redis_is_away_hears_its_processes_out(
+    server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    worker = start_worker(concurrency=1)
+    (child,) = psutil.Process(worker.pid).children()
+    child.suspend()
+    handle = lifecycle.add.delay(1, 1)
+    eventually(lambda: "received" in worker.log)
+    server.kill()
+    eventually(lambda: "Cannot connect to" in worker.log, 20)
+    child.resume()
+    os.kill(worker.pid, signal.SIGTERM)
+    server.restart()
+    eventually(lambda: not worker.alive, 20)  # a process nobody listens to waits for half a minute
+    start_worker()  # the message may not have been on its way to the process yet
+    assert handle.get(timeout=60) == 2

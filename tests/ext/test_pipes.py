@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery.concurrency.asynpool import ResultHandler
 
-from jobkit.ext.halfread import HalfRead, keep
+from jobkit.ext.pipes import HalfRead, keep
 
 
 class Pipe:
