@@ -69,6 +69,13 @@ class Recording(_Base):
             raise ValueError(f"task_id must not be empty. Got {task_id} instead.")
         return self.jobs.store.keys.job(str(task_id)).encode()
 
+    def remove_pending_result(self, result: Any) -> Any:
+        """Nobody waits for it any more; most that are thrown away nobody has waited for."""
+        consumer = self.result_consumer
+        if any(self._pending_results) or consumer.subscribed_to or consumer._pending_unsubscribe:
+            return super().remove_pending_result(result)
+        return result
+
     # -- writing -----------------------------------------------------------------------------------------------
 
     def mark_as_done(

@@ -22,7 +22,7 @@ from kombu.utils import json
 from jobkit.ext import amqp, messages
 from jobkit.ext.backend import Recording
 from jobkit.ext.task import JobTask
-from jobkit.store.bulk import Alike, Entry, Row, Text
+from jobkit.store.bulk import GAP, Alike, Entry, Row, Text
 from jobkit.store.values import NOWHERE
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _MARKS = re.compile(f"{_MARK}(\\w+?){_MARK}")
 #: What differs: the id, and the values of a row in their order.
 _VALUES = ("id", "kept", "base64", "digest", "args", "kwargs", "short", "shorter")
 _ATOMS = frozenset({int, bool, type(None)})
+#: A text that both quote alike, and neither cuts.
+_WORD = re.compile(r"[\w .,:;@/+-]{0,50}", re.ASCII).fullmatch
 #: What `json.dumps` does, without making an encoder for each.
 _encode = json.JSONEncoder().encode
 
@@ -50,7 +52,7 @@ class Template:
         if like is None or celerys is None:
             raise ValueError("not one of many")
         self._task, self._jobs, self._limit = task, jobs, jobs.settings.max_message_bytes
-        self._levels = jobs.app.conf.task_repr_maxlevels
+        self._levels, self._result = jobs.app.conf.task_repr_maxlevels, jobs.app.AsyncResult
         #: What the jobs have in common.
         self.like: Alike = like._replace(texts=self._texts(entry))
         put = entry.put.message.replace(_tag(entry), entry.plan.id)
@@ -77,7 +79,7 @@ class Template:
 
     def result(self, job_id: str) -> Any:
         """What Celery returns to who sends it."""
-        handle = self._task.AsyncResult(job_id)
+        handle = self._result(job_id, self._task.backend)
         handle.ignored = self._ignored
         return handle
 
@@ -101,7 +103,7 @@ class Template:
         if headers["eta"] or headers["expires"]:
             raise ValueError("a moment of its own")
         self._ignored = headers["ignore_result"]
-        self._said = _format(messages.said({**headers, "id": _mark("id")}))
+        self._said = _format(messages.said({**headers, "id": _mark("id")})).format
         self._embed, self._part = json.dumps(json.loads(whole["body"])[2]), "call" if "call" in kept else "body"
         wire["body"], kept[self._part], kept["digest"] = _mark("base64"), _mark("kept"), _mark("digest")
         wire["properties"]["delivery_tag"] = entry.plan.id  # it has to be another for each message, no more
@@ -115,12 +117,13 @@ class Template:
     def _row(self, job_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Row:
         body = f"[{_encode(args)}, {_encode(kwargs) if kwargs else '{}'}, {self._embed}]"
         args_text, kwargs_text = self._repr(args), self._repr(kwargs)
+        raw = body.encode()
         return Row(
             job_id,
             (
                 _inside(body[: -len(messages.USUAL_END)] if self._part == "call" else body),
-                b2a_base64(body.encode(), newline=False).decode(),
-                messages.hashed(self._said.of(Row(job_id, ())), body),
+                b2a_base64(raw, newline=False).decode(),
+                messages.hashed(self._said.replace(GAP, job_id), raw),
                 _inside(args_text),
                 _inside(kwargs_text),
                 amqp.short(args_text),
@@ -129,8 +132,8 @@ class Template:
         )
 
     def _repr(self, value: Any) -> str:
-        # What Celery writes; it is slow, and of a few numbers nothing but what Python writes.
-        if not value or (type(value) is tuple and len(value) < 20 and _ATOMS.issuperset(map(type, value))):
+        # What Celery writes; it is slow, and of a few numbers and words nothing but what Python writes.
+        if not value or (type(value) is tuple and len(value) < 10 and all(map(_is_short, value))):
             return repr(value)
         return saferepr(value, AMQP.argsrepr_maxsize, maxlevels=self._levels)
 
@@ -170,6 +173,11 @@ def _is_wrapped(function: Any) -> bool:
     return not plain or not made_in.startswith(("celery.", "kombu."))
 
 
+def _is_short(value: Any) -> bool:
+    kind = type(value)
+    return kind in _ATOMS or (kind is str and _WORD(value) is not None)
+
+
 def _mark(name: str) -> str:
     return f"{_MARK}{name}{_MARK}"
 
@@ -182,7 +190,7 @@ def _mark_all(part: dict[str, Any], job_id: str) -> None:
 
 def _format(text: str) -> Text:
     order = tuple(_VALUES.index(found[1]) for found in _MARKS.finditer(text))
-    return Text(_MARKS.sub("%s", text.replace("%", "%%")), order)
+    return Text(_MARKS.sub(GAP, text), order)
 
 
 def _tag(entry: Entry) -> str:

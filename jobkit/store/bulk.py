@@ -14,20 +14,23 @@ from jobkit.store.jobs import JobStore, order, removal
 from jobkit.store.keys import checked_id
 from jobkit.store.values import Plan, Put, Verdict, clean
 
+#: No message has it.
+GAP = "\0"
+
 #: The fields of a record in which jobs differ that are alike.
 OWN = ("message", "args", "kwargs")
 
 
 class Text(NamedTuple):
-    """How a text of each is made: a format with ``%s``, and which of the job's values stand there; 0 is its id."""
+    """How a text of each is made: one with `GAP` where it has a value of the job, and which these are; 0 is its id."""
 
     format: str
     order: tuple[int, ...]
 
     def of(self, row: Row) -> str:
         """The text of this job, as Redis makes it."""
-        given = (row.id, *row.values)
-        return self.format % tuple(given[place] for place in self.order)
+        parts, given = self.format.split(GAP), (row.id, *row.values)
+        return parts[0] + "".join([given[place] + part for place, part in zip(self.order, parts[1:], strict=True)])
 
 
 class Row(NamedTuple):
@@ -53,7 +56,7 @@ class Alike(NamedTuple):
 
 
 #: The texts of those that are made elsewhere.
-_WHOLE = tuple(Text("%s", (place,)) for place in range(1, 2 + len(OWN)))
+_WHOLE = tuple(Text(GAP, (place,)) for place in range(1, 2 + len(OWN)))
 
 
 def alone(like: Alike, row: Row) -> tuple[Alike, Row]:

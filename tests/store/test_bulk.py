@@ -11,7 +11,7 @@ from jobkit.errors import StoreUnavailable
 from jobkit.locks import Lock
 from jobkit.states import Outcome
 from jobkit.store import End, JobStore, Put, bulk
-from jobkit.store.bulk import OWN, Entry, Row, Text
+from jobkit.store.bulk import GAP, OWN, Entry, Row, Text
 from jobkit.testing import eventually
 from tests.store.proxy import proxied
 from tests.store.test_failures import store_of
@@ -99,7 +99,8 @@ def test_an_id_that_comes_twice_is_recorded_once(world: World) -> None:
 def test_texts_are_made_by_redis_as_they_are_here(world: World) -> None:
     given = entries(1)[0].alike()
     assert given
-    texts = (Text('{"100%%": "%s", "id": "%s %s"}', (1, 0, 0)), Text("kept %s", (2,)), Text("%s", (3,)), Text("", ()))
+    wire = Text(f'{{"100%s": "{GAP}", "id": "{GAP} {GAP}"}}', (1, 0, 0))
+    texts = (wire, Text(f"kept {GAP}", (2,)), Text(GAP, (3,)), Text("", ()))
     rows = [Row("j0", ("a%sb", "ü\\n", "")), Row("j1", ("", "x" * 5_000, "args"))]
     bulk.submit(world.store, given[0]._replace(texts=texts), rows, "op")
     assert [text.decode() for text in world.client.lrange("q", 0, -1)] == [texts[0].of(row) for row in rows[::-1]]

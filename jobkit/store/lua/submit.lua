@@ -4,14 +4,15 @@ KEYS  1 base of the namespace
 ARGV  1 operation  2 by  3 start, ms, "+ms" from now, or ""  4 "1" to wait without a start  5 steps of the births, as `create` has them
       6 states of an ended or restarted run  7 the queue the messages of those that are ready are put in, or ""  8 db of the queue, or ""
       9 how many values each has  10 how many texts each has, the first its message for the queue: 11.. for each the field it is kept in,
-      a format, and which values that takes (0: the id);
+      what it says, with "\0" where it has a value, and which values these are (0: the id);
       then how many fields and values all have, these, and for each its id and its values.  An empty text is not kept.
 Returns {state, code of each: ok | again | there (only `create` can say what becomes of it)} ]]
 local op, by, start, idle, births, over, queue, db, values, count = unpack(ARGV, 1, 10)
 local at, own, common = clock(), {}, {}
 for number = 1, count do
   local name, format, order = unpack(ARGV, 8 + 3 * number, 10 + 3 * number)
-  own[number] = {name = name, format = format, order = {}}
+  own[number] = {name = name, parts = {}, order = {}}
+  for part in (format .. "\0"):gmatch("(%Z*)%z") do add(own[number].parts, part, "") end
   for place in order:gmatch("%d+") do add(own[number].order, tonumber(place)) end
 end
 local first = 11 + 3 * count
@@ -19,10 +20,8 @@ local jobs = first + 1 + ARGV[first]
 
 -- One text of the job whose id is there.
 local function text(one, place)
-  if one.format == "%s" then return ARGV[place + one.order[1]] end
-  local given = {}
-  for i, value in ipairs(one.order) do given[i] = ARGV[place + value] end
-  return one.format:format(unpack(given))
+  for i, value in ipairs(one.order) do one.parts[2 * i] = ARGV[place + value] end
+  return table.concat(one.parts)
 end
 
 if start:sub(1, 1) == "+" then start = tostring(at + start) end
