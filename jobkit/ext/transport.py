@@ -55,19 +55,20 @@ class QoS(theirs.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """It is done with."""
-        if delivery_tag not in self._ours:
-            return super().ack(delivery_tag)
-        self._ours.discard(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+        """It is done with; one whose channel is closed has gone back to its queue with it."""
+        if delivery_tag in self._ours:
+            self._ours.discard(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+        elif not self.channel.closed:
+            super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """It is done with, or goes back to the end of its queue."""
-        if requeue or delivery_tag not in self._ours:
+        if delivery_tag in self._ours and not requeue:
+            self.ack(delivery_tag)
+        elif not self.channel.closed:
             super().reject(delivery_tag, requeue=requeue)
             self._ours.discard(delivery_tag)
-        else:
-            self.ack(delivery_tag)
 
     def hand_back(self, begun: Container[str]) -> None:
         """Put what is not `begun`, ids of jobs, back into its queue: the oldest at its head."""

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from jobkit.states import State
 from jobkit.testing import eventually
-from tests.chaos.evidence import ACCEPTED, END, START, STORE_UP
+from tests.chaos.evidence import ACCEPTED, END, GONE, START, STORE_UP
 from tests.chaos.figures import back, spread
 from tests.chaos.nursery import Nursery
 from tests.chaos.size import only_full, size
@@ -32,6 +32,7 @@ def test_s1_redis_is_killed_again_and_again(tmp_path: Path) -> None:
     )
     assert result.findings == []
     assert not any(step.target is S.ABORTED for record in result.case.records.values() for step in record.path)
+    assert result.case.of(GONE) == []  # no worker ended because its connection was lost
     again = back(result.case)
     print("Redis back to the next start, by worker:", spread(again))
     assert len(again) >= size(3, 30)

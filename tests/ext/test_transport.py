@@ -15,8 +15,9 @@ from redis import Redis
 
 from jobkit import JobKit, State
 from jobkit.embedded import EmbeddedRedis
-from jobkit.ext import server
+from jobkit.ext import identity, server
 from jobkit.ext.transport import Transport
+from jobkit.testing import eventually
 
 
 @contextmanager
@@ -44,7 +45,8 @@ def without_chance(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_delay_sends_one_command(jobs: JobKit, add: Any) -> None:
-    add.delay(1, 2)
+    for _ in range(3):
+        add.delay(1, 2)  # until they are made like the first, by a script that is loaded
     with jobs.store.client.monitor() as monitor:
         jobs.store.client.ping()  # on a connection of its own: who listens has taken the other
         for n in range(10):
@@ -52,12 +54,12 @@ def test_delay_sends_one_command(jobs: JobKit, add: Any) -> None:
         jobs.store.client.echo("over")
         sent = []
         for command in monitor.listen():
-            if "over" in command["command"]:
+            if command["command"].startswith("ECHO"):
                 break
             if command["client_type"] != "lua":
                 sent.append(command["command"].split()[0])
     assert sent[sent.index("PING") + 1 :] == 10 * ["EVALSHA"]
-    assert len(messages(jobs.store.client)) == 11
+    assert len(messages(jobs.store.client)) == 13
 
 
 def test_the_message_is_the_one_kombu_would_have_put(jobkit_store_url: str) -> None:
@@ -137,6 +139,24 @@ def test_a_connection_that_was_cut_in_the_middle_of_a_fetch_can_be_closed() -> N
         private.kill()
         connection.maybe_close_channel(channel)
         assert channel.closed  # with its transport gone it cannot be any more, and a worker ends at that
+
+
+def test_what_became_of_a_message_may_be_said_once_its_connection_was_lost(
+    jobs: JobKit, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(identity.VARIABLE, "w@here|boot")
+    add.delay(1, 2)
+    add.delay(3, 4)
+    taken: list[Any] = []
+    connection = jobs.app.connection_for_read()
+    consumer = jobs.app.amqp.TaskConsumer(connection, callbacks=[lambda body, message: taken.append(message)])
+    consumer.consume()
+    eventually(lambda: connection.drain_events(timeout=1) or len(taken) == 2)
+    connection.collect()  # as Celery does with one it has lost
+    assert {message.channel.closed for message in taken} == {True}
+    taken[0].ack()
+    taken[1].reject(requeue=True)  # a worker ends at what these raise
+    assert len(messages(jobs.store.client)) == 2
 
 
 def test_a_connection_of_ones_own_is_used_as_it_is(jobs: JobKit, add: Any, jobkit_store_url: str) -> None:
