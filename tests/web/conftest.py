@@ -81,9 +81,9 @@ def pages(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's chromium, driven by playwright."""
+    """Debian's chromium, driven by playwright: while that is there, nothing else in this thread can use asyncio."""
     program = chromium()
     from playwright.sync_api import sync_playwright
 
