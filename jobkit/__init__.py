@@ -3,6 +3,7 @@
 from jobkit.definitions import Answer, Definition, Enabled, Misfire, Overlap, Queued
 from jobkit.errors import (
     BadRecord,
+    CannotConfirm,
     CannotSpawn,
     ChildFailed,
     DefinitionConflict,
@@ -15,6 +16,7 @@ from jobkit.errors import (
     JobNotFound,
     JobUnknown,
     NotAllSubmitted,
+    NotConfirmed,
     NotSerializable,
     PayloadError,
     PayloadTooLarge,
@@ -54,6 +56,7 @@ __all__ = [
     "Backoff",
     "BadRecord",
     "Block",
+    "CannotConfirm",
     "CannotSpawn",
     "Category",
     "ChildFailed",
@@ -80,6 +83,7 @@ __all__ = [
     "LogLine",
     "Misfire",
     "NotAllSubmitted",
+    "NotConfirmed",
     "NotSerializable",
     "Outcome",
     "Overlap",

@@ -8,10 +8,13 @@ from typing import Any
 
 from jobkit.errors import InvalidOption, nearest
 from jobkit.states import Outcome
+from jobkit.store.durability import KINDS, MEMORY
 from jobkit.store.keys import Keys
 
 #: What every option of ours begins with in the app's configuration.
 PREFIX = "jobkit_"
+#: Seconds that have to be there for a write to be confirmed: Redis writes to its disk once a second.
+LEAST_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ class Settings:
     * `transport`: take messages from a Redis broker, and put them there, in fewer round trips, where it is the store's
       Redis too; False: as kombu does.
     * `celery_results`: also write Celery's own result key, for clients that do not have jobkit.
-    * `patience`: seconds a client's call is tried again while Redis does not answer.
+    * `patience`: seconds a client's call is tried again while Redis does not answer, or has not confirmed a job.
+    * `durability`: when a job is accepted: once it is in the "memory" of Redis, on its disk ("fsync", from Redis 7.2
+      on), or on a "replica".
+    * `strict_claims`: have a job's start, its end and who tells it of that wait for the same, before anybody acts.
     * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
     * `lease`: seconds without a proof of life until a worker's runs are taken over.
     * `renew`: seconds between two proofs of life, at most half the lease.
@@ -65,6 +71,8 @@ class Settings:
     transport: bool = True
     celery_results: bool = False
     patience: float = 3.0
+    durability: str = MEMORY
+    strict_claims: bool = False
     keeper_interval: float = 0.5
     lease: float = 10.0
     renew: float = 3.0
@@ -120,6 +128,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "transport": (lambda value: isinstance(value, bool), "True or False"),
     "celery_results": (lambda value: isinstance(value, bool), "True or False"),
     "patience": (_seconds, "seconds, 0 or more"),
+    "durability": (lambda value: value in KINDS, f"one of {', '.join(KINDS)}"),
+    "strict_claims": (lambda value: isinstance(value, bool), "True or False"),
     "keeper_interval": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "lease": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
     "renew": (lambda value: _seconds(value) and value > 0, "seconds above 0"),
@@ -152,7 +162,17 @@ def read(conf: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
             raise InvalidOption(option=PREFIX + name, value=value, allowed=f"must be {allowed}")
     settings = Settings(**found)
     Keys(settings.namespace)
+    _check_durability(settings)
     if settings.renew > settings.lease / 2:
         allowed = f"must be at most half of {PREFIX}lease={settings.lease}"
         raise InvalidOption(option=PREFIX + "renew", value=settings.renew, allowed=allowed)
     return settings
+
+
+def _check_durability(settings: Settings) -> None:
+    if settings.strict_claims and settings.durability == MEMORY:
+        allowed = f"needs {PREFIX}durability of fsync or replica, to say what it is to wait for"
+        raise InvalidOption(option=PREFIX + "strict_claims", value=True, allowed=allowed)
+    if settings.durability != MEMORY and settings.patience < LEAST_PATIENCE:
+        allowed = f"must be {LEAST_PATIENCE} or more with {PREFIX}durability={settings.durability!r}"
+        raise InvalidOption(option=PREFIX + "patience", value=settings.patience, allowed=allowed)

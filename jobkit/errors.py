@@ -22,6 +22,8 @@
     │   ├── StoreUnavailable     Redis does not answer
     │   ├── UnsafeStore          Redis itself would take jobs
     │   ├── StoreRefused         wrong password, missing right, read-only, out of memory
+    │   │   └── CannotConfirm    it has no disk or replica of which `jobkit_durability` could hear
+    │   ├── NotConfirmed         recorded, but not on the disk or the replica in time
     │   ├── SchemaMismatch       the data was written by another major version
     │   └── BadRecord            a record that cannot be read
     ├── ArchiveError             the database of the archive did not do as told
@@ -206,6 +208,30 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """Redis at {url} refused: {reason}"""
+
+
+class CannotConfirm(StoreRefused):
+    """{option}={value!r}: Redis at {url} cannot confirm that: {reason}"""
+
+    option: str
+    value: str
+
+
+class NotConfirmed(StoreError):
+    """job {job_id}{more} is recorded, but not confirmed ({option}={value!r}): {reason}
+
+    It runs like any other, unless it goes with the Redis at `url` before it gets there.  `job_ids` has all it is said
+    of.  ``submit_many([signature.set(task_id=exc.job_id)], again=True)`` submits it once more where it has gone, and
+    returns as soon as it is confirmed; it never makes two of one.
+    """
+
+    option: str
+    value: str
+    job_id: str
+    job_ids: tuple[str, ...]
+    #: What the script answered, and what that means, for who has to go on.
+    answer: Any = None
+    verdict: Any = None
 
 
 class UnsafeStore(StoreError):

@@ -24,9 +24,9 @@ _FOOTPRINTS = ("ABOUT", "KIND", "KEYS", "ENTRIES", "BYTES")
 def doctor(ctx: click.Context, quick: bool) -> None:
     """What could lose jobs, or has, and what to do about it.
 
-    Version, role, eviction, memory, packing, persistence, clock, schema, rights, workers, and orphans: records,
-    indexes, locks, families and definitions that do not fit. The exit code is 1 if something is an error; warnings do
-    not change it. To a pipe: level, check, what was found, what to do; tab separated, no head.
+    Version, role, eviction, memory, packing, persistence, durability, clock, schema, rights, workers, and orphans:
+    records, indexes, locks, families and definitions that do not fit. The exit code is 1 if something is an error;
+    warnings do not change it. To a pipe: level, check, what was found, what to do; tab separated, no head.
     """
     kit, screen = jobs_of(ctx), screen_of(ctx)
     found = kit.doctor(deep=not quick)

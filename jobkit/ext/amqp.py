@@ -14,7 +14,7 @@ from celery import current_task
 from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
-from jobkit.errors import CannotSpawn, InvalidOption, StoreUnavailable
+from jobkit.errors import CannotSpawn, InvalidOption, NotConfirmed, StoreUnavailable
 from jobkit.ext import batch, connections, messages
 from jobkit.ext.putting import caught
 from jobkit.locks import Lock, checked
@@ -193,25 +193,30 @@ class Recorder:
             return together.add(entry, partial(_check_child, plan))
         if together:
             together.flush()  # in their order
-        sent = self._record(entry, wire)
+        sent = None if together and together.has(plan.id) else self._record(entry, wire)
         self._recorded = True
         return sent
 
     def _record(self, entry: bulk.Entry, wire: dict[str, Any]) -> Any:
-        plan = entry.plan
+        plan, unsure = entry.plan, None
         try:
             verdict = bulk.create(self._app.jobkit.store, entry)
         except StoreUnavailable as exc:
             raise SubmitFailed(**exc.facts) from exc
+        except NotConfirmed as exc:
+            verdict, unsure = exc.verdict, exc  # it is recorded, so its message has to go
         _check_child(plan, verdict)
         if (noted := _noted.get()) is not None:
             noted.append(entry)
         if verdict.code == "told" and (running := find(plan.id)):
             running.stop.tell(State(verdict.state))  # it was cancelled, so it plans no next run of its own
+        sent = None
         if entry.put is NOWHERE and verdict.code not in ("adopted", "next") and verdict.state == State.QUEUED:
             wire["headers"][messages.RUN_HEADER] = verdict.run
-            return self._send(wire, plan.id, verdict.run)
-        return None
+            sent = self._send(wire, plan.id, verdict.run)
+        if unsure:
+            raise unsure
+        return sent
 
     def _put(self, wire: dict[str, Any]) -> Put:
         """What kombu would put into the broker's Redis, where the script that records the job can do so."""

@@ -32,7 +32,8 @@ from jobkit.ext.repeating import Repeating
 from jobkit.ext.urls import store_url
 from jobkit.locks import Lock, checked
 from jobkit.states import Outcome
-from jobkit.store import JobStore, Limits, Verdict, health, history
+from jobkit.store import JobStore, Limits, Verdict, durability, health, history
+from jobkit.store.durability import Durability
 from jobkit.times import start
 from jobkit.waiting import Progress, teller
 
@@ -95,6 +96,7 @@ class JobKit(Client, AsyncClient, Coalescing):
             url=maybe_sanitize_url(url),
             patience=patience,
             limits=self.limits(),
+            durability=Durability(self.settings.durability, self.settings.strict_claims),
         )
 
     @cached_property
@@ -253,6 +255,7 @@ class JobKit(Client, AsyncClient, Coalescing):
 
     def prepare(self) -> None:
         """Check what can only be checked with a connection; a worker does it when it starts."""
+        durability.check(self.store)
         self.store.check_schema()
         try:
             for finding in health.at_start(self.store):

@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 from jobkit.store import JobStore, Verdict, bulk
 from jobkit.store.bulk import Alike, Entry, Row
+from jobkit.store.durability import Span
 from jobkit.store.values import operation
 
 #: Jobs one script records at most, and characters it is given: Redis serves nobody else meanwhile.
 JOBS, SIZE = 250, 500_000
+#: Jobs that are recorded before it is waited until all of them are as durable as they have to be.
+SPAN = 10_000
 
 #: Told the verdict on a job; raises where that refuses it.
 Then = Callable[[Verdict], object]
@@ -44,6 +47,8 @@ class Batch:
         #: How many were recorded.
         self.recorded = 0
         self._last: Entry | None = None
+        self._span: Span | None = None
+        self._unsure: list[str] = []
 
     def add(self, entry: Entry, then: Then) -> None:
         """Record this one with the next chunk."""
@@ -58,6 +63,15 @@ class Batch:
         self._added.append(one)
         self._size += size
 
+    def has(self, job_id: str) -> bool:
+        """Was this one accepted before, as those may have been that are submitted `again`?"""
+        store = self._store
+        if not self._again or not store.call(lambda: store.client.exists(store.keys.job(job_id))):
+            return False
+        self._begin_span()
+        self._is_recorded(job_id)
+        return True
+
     def last(self) -> Entry | None:
         """The last that Celery itself made since this was asked."""
         entry, self._last = self._last, None
@@ -71,8 +85,11 @@ class Batch:
     def start(self) -> None:
         """Begin to record what was added, once what was added before is recorded.  Raises: as `settle`."""
         self.settle()
+        if len(self._unsure) >= SPAN:
+            self.confirm()
         added, self._added, self._size = self._added, [], 0
         if added:
+            self._begin_span()
             like = added[0].like
             alike = like is not None and all(one.like == like for one in added)
             flight = bulk.Flight(self._store, like, [one.row for one in added], operation()) if like and alike else None
@@ -86,8 +103,29 @@ class Batch:
         verdicts = iter(flight.answer()) if flight else self._record(added)
         for one, verdict in zip(added, verdicts, strict=True):
             self._take(one, verdict)
-            self.recorded += 1
+            self._is_recorded(one.row.id)
         self.failed = False
+
+    def _begin_span(self) -> None:
+        if self._span is None and self._store.durability.submits:
+            self._span = Span(self._store)
+
+    def _is_recorded(self, job_id: str) -> None:
+        self.recorded += 1
+        if self._span:
+            self._unsure.append(job_id)
+
+    @property
+    def is_sure(self) -> bool:
+        """Is all that is recorded as durable as it has to be?"""
+        return not self._unsure
+
+    def confirm(self) -> None:
+        """Wait until it is.  Raises: `NotConfirmed`."""
+        if self._span and self._unsure:
+            self.failed = True
+            self._span.confirm(self._unsure)
+            self.failed, self._span, self._unsure = False, None, []
 
     def _take(self, one: Added, verdict: Verdict | None) -> None:
         if verdict is None and one.entry and not self._again:
@@ -130,6 +168,7 @@ def batched(batch: Batch) -> Iterator[Batch]:
     try:
         yield batch
         batch.flush()
+        batch.confirm()
     finally:
         _batch.reset(token)
         batch.close()

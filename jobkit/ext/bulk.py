@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.canvas import Signature
 
-from jobkit.errors import NotAllSubmitted, StoreUnavailable
+from jobkit.errors import NotAllSubmitted, NotConfirmed, StoreUnavailable
 from jobkit.ext.batch import Added, Batch, batched
 from jobkit.ext.ids import uuid7
 from jobkit.ext.templates import Template, is_plain
@@ -47,7 +47,7 @@ class Bulk:
                 self._add_all(source)
                 self._settle()
         except Exception as exc:
-            if self._batch.recorded or isinstance(exc, StoreUnavailable):
+            if self._batch.recorded or isinstance(exc, StoreUnavailable | NotConfirmed):
                 raise self._left(exc, source) from exc
             raise
         return self.handles
@@ -73,9 +73,12 @@ class Bulk:
     def _settle(self) -> None:
         self._start()
         self._batch.settle()
+        self._batch.confirm()
         self._count()
 
     def _count(self) -> None:
+        if not self._batch.is_sure:
+            return
         del self._open[: self._begun - self._sure]
         self._sure = self._begun
         self._tell(self._sure)

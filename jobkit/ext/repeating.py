@@ -39,8 +39,9 @@ class Repeating:
         if made is None:
             return None
         like, row = bulk.alone(template.like, made[0])
+        store = self._jobs.store
         try:
-            bulk.submit(self._jobs.store, like, [row], operation())
+            bulk.submit(store, like, [row], operation(), store.submitted(job_id))
         except StoreUnavailable as exc:
             raise amqp.SubmitFailed(**exc.facts) from exc
         return template.result(job_id)

@@ -87,12 +87,14 @@ class Entry(NamedTuple):
         return like, Row(plan.id, (put.message, *own))
 
 
-def submit(store: JobStore, like: Alike, rows: Sequence[Row], op: str) -> list[Verdict | None]:
-    """Record new jobs that are alike, in one script: all, or none where it raises.
+def submit(
+    store: JobStore, like: Alike, rows: Sequence[Row], op: str, sure: Sequence[str] = ()
+) -> list[Verdict | None]:
+    """Record new jobs that are alike, in one script: all, or none where it raises; `sure` as of `JobStore.run`.
 
     Returns: for each a verdict, `ok` or `again`; None for an id that has a record, of which `create` decides.
     """
-    return _read(store.run("submit", *_given(like, rows, op)))
+    return _read(store.run("submit", *_given(like, rows, op), sure=sure))
 
 
 class Flight:

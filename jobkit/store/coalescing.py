@@ -26,7 +26,8 @@ def coalesce(
     """Submit a job by a key, its id: drop | again | replace | debounce | throttle, see `lua/coalesce.lua`; seconds."""
     limit = "" if most is None else round(most * 1000)
     head = (checked_id(plan.id), op, clean(by), clean(reason), how, round(wait * 1000), limit)
-    return verdict(store.run("coalesce", *head, *TERMS, steps("replace"), *plan.fields()))
+    sure = store.submitted(plan.id)
+    return verdict(store.run("coalesce", *head, *TERMS, steps("replace"), *plan.fields(), sure=sure))
 
 
 def verdict(reply: Sequence[Any]) -> tuple[Verdict, str]:

@@ -95,7 +95,8 @@ def queue(
     forbidden = Enabled.FULLY_DISABLED.value
     source = f"queued by {by}" + (f": {reason}" if reason else "")
     head = (definition, job, op, clean(by), clean(reason), round(within * 1000), forbidden)
-    return verdict(store.run("queue", *head, *TERMS, *_fields(plan, source)))
+    sure = store.submitted(job) if plan else ()
+    return verdict(store.run("queue", *head, *TERMS, *_fields(plan, source), sure=sure))
 
 
 def once(
@@ -108,7 +109,8 @@ def once(
     one, fields = change.definition, _flat(change)
     source = f"queued by {by}" + (f": {reason}" if reason else "")
     head = (one.id, one.job_id, op, clean(by), clean(reason), round(keep * 1000), *_times(change), len(fields))
-    return verdict(store.run("once", *head, *TERMS, *fields, *_fields(plan, source)))
+    sure = store.submitted(one.job_id)
+    return verdict(store.run("once", *head, *TERMS, *fields, *_fields(plan, source), sure=sure))
 
 
 def due(store: JobStore, most: int, complain: Callable[[BadRecord], None]) -> tuple[datetime, float | None, list[Due]]:

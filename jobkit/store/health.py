@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from jobkit.errors import SchemaMismatch, StoreRefused, UnsafeStore
 from jobkit.model import Finding
+from jobkit.store.durability import PLACES, lacking
 from jobkit.store.jobs import JobStore
 from jobkit.store.orphans import orphans
 from jobkit.store.rights import rights
@@ -29,7 +30,19 @@ Facts = dict[str, Any]
 def examine(store: JobStore, *, deep: bool = True) -> list[Finding]:
     """Every check, in order; `deep` also looks at every job (a few µs of Redis each).  Raises: `StoreUnavailable`."""
     facts: Facts = store.call(lambda: store.client.info("everything"))
-    checks = (_version, _role, _policy, _memory, _packing, _persistence, _clock, _schema, _rights, _workers)
+    checks = (
+        _version,
+        _role,
+        _policy,
+        _memory,
+        _packing,
+        _persistence,
+        _durability,
+        _clock,
+        _schema,
+        _rights,
+        _workers,
+    )
     found = [_checked(check, store, facts) for check in checks]
     return found + (_orphans(store) if deep else [])
 
@@ -113,6 +126,13 @@ def _persistence(store: JobStore, facts: Facts) -> Finding:
     if saves:
         return Finding("warning", "persistence", found, "A crash loses what came since: CONFIG SET appendonly yes")
     return Finding("error", "persistence", found, "A restart of Redis loses every job: CONFIG SET appendonly yes")
+
+
+def _durability(store: JobStore, facts: Facts) -> Finding:
+    found = f"a job is accepted once it is {PLACES[store.durability.kind]}"
+    if reason := lacking(store.durability, facts):
+        return Finding("error", "durability", f"{found}; {reason}", "Jobs are refused: change that, or the setting.")
+    return Finding("ok", "durability", found)
 
 
 def _clock(store: JobStore, facts: Facts) -> Finding:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
-from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobNotFound, SchemaMismatch
+from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobNotFound, NotConfirmed, SchemaMismatch
 from jobkit.states import Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently, stubbornly
+from jobkit.store.durability import Durability, confirmed
 from jobkit.store.gone import absence
 from jobkit.store.graph import ACTIVE, BIRTH, BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER, RESTART
 from jobkit.store.keys import SCHEMA, Keys, checked_id
@@ -42,8 +43,12 @@ class JobStore:
     """One namespace of jobs in one Redis.
 
     Parameters: a `client` (bytes, not decoded), `namespace`, `url` for messages (without a password), `patience` in
-    seconds of trying again while Redis does not answer; `limits` of what ended jobs take; `test_clock` for tests only.
+    seconds of trying again while Redis does not answer; `limits` of what ended jobs take; `durability` of what is
+    recorded; `test_clock` for tests only.
     """
+
+    #: Has it been seen that this Redis can say when a write is as durable as it has to be?
+    is_fit = False
 
     def __init__(
         self,
@@ -53,9 +58,11 @@ class JobStore:
         url: str = "",
         patience: float = PATIENCE,
         limits: Limits = DEFAULT_LIMITS,
+        durability: Durability = Durability(),  # noqa: B008  it is frozen
         test_clock: bool = False,
     ) -> None:
         self.client, self.url, self.patience, self.limits = client, url, patience, limits
+        self.durability = durability
         self.keys = Keys(namespace)
         self._scripts = Scripts(client, self.keys.base, test_clock=test_clock)
 
@@ -63,11 +70,29 @@ class JobStore:
         """One call to Redis, tried again for a while, its failures named."""
         return patiently(what, self.url, self.patience)
 
-    def run(self, script: str, *args: Any, late: str = "") -> Any:
-        """Run a verb's script; `late` names what has happened already, and is recorded late if Redis cannot take it."""
+    def run(self, script: str, *args: Any, late: str = "", sure: Sequence[str] = ()) -> Any:
+        """Run a verb's script.
+
+        Parameters: `late` names what has happened already, and is recorded late if Redis cannot take it; `sure`, the
+        jobs it is about, where it is to be as durable as the settings say when this returns.
+        """
+        if sure:
+            return confirmed(self, script, args, sure, late)
         if late:
             return stubbornly(lambda: self._scripts(script, *args), self.url, late)
         return self.call(lambda: self._scripts(script, *args))
+
+    def followed(self, script: str, args: Sequence[Any], commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers of a verb's script, and of the commands that follow it on the same connection."""
+        return self._scripts.followed(script, args, commands)
+
+    def submitted(self, *job_ids: str) -> Sequence[str]:
+        """What has to be sure of these, which are submitted."""
+        return job_ids if self.durability.submits else ()
+
+    def claimed(self, job_id: str) -> Sequence[str]:
+        """What has to be sure of a job when somebody acts on it."""
+        return (job_id,) if self.durability.claims else ()
 
     def command(self, script: str, *args: Any, load: bool = False) -> list[Any]:
         """The command that runs a verb's script, for a connection of somebody else's."""
@@ -99,7 +124,12 @@ class JobStore:
         where a run that has another owner by now plans its next one.
         """
         args = self.creation(plan, by, reason, op, put)
-        reply = self.run("create", *args, late=f"the next run of job {plan.id}" if stubborn else "")
+        sure = () if plan.token else self.submitted(plan.id)  # its own next run: a part of the one that runs
+        try:
+            reply = self.run("create", *args, late=f"the next run of job {plan.id}" if stubborn else "", sure=sure)
+        except NotConfirmed as exc:
+            exc.verdict = self.created(plan, exc.answer)
+            raise
         return self.created(plan, reply)
 
     def creation(self, plan: Plan, by: str, reason: str = "", op: str = "", put: Put = NOWHERE) -> list[Any]:
@@ -253,6 +283,7 @@ class JobStore:
             steps("confirm_removal"), BIRTH if unrecorded else "", OVER, "r" * redelivered + "b" * blocks, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()), late=f"the start of job {job_id}" if stubborn else "",
+            sure=self.claimed(job_id) if stubborn else (),
         )  # fmt: skip
         code, state, number, *kept = reply
         checkpoint, owner, tags, holder, restarts, hook, *newest = (part.decode() for part in kept)
@@ -284,6 +315,7 @@ class JobStore:
             _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), born, RESTART,
             BIRTHS, OVER, RELEASE, RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
             end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
+            sure=self.claimed(job_id) if stubborn else (),
         )  # fmt: skip
         return self.verdict(job_id, reply)
 
@@ -320,7 +352,8 @@ class JobStore:
 
         Who may says what became of it, see `told`.
         """
-        reply = self.run("tell", job_id, *hook, OVER, late=f"who tells job {job_id} of its end")
+        late, sure = f"who tells job {job_id} of its end", self.claimed(job_id)
+        reply = self.run("tell", job_id, *hook, OVER, late=late, sure=sure)
         return self.verdict(job_id, reply, strict=False).code in ("ok", "again")
 
     def write(

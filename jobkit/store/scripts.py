@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -87,6 +88,23 @@ class Scripts:
         """The command that runs a script on a connection of somebody else's; `load` where Redis has lost it."""
         first = ["EVAL", self._source(name)] if load else ["EVALSHA", self._hashes.get(name) or self._hash(name)]
         return [*first, 1, self._base, *_written(args)]
+
+    def followed(self, name: str, args: Sequence[Any], commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run a script, and these commands right after it on its connection; their answers, or what Redis refused."""
+        found = self._together([self.command(name, *args), *commands])
+        if is_lost(found[0]):
+            reply = self(name, *args)
+            found = self._together([self.command(name, *args), *commands])
+            found[0] = found[0] if isinstance(found[0], Exception) else reply
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found
+
+    def _together(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipe.execute(raise_on_error=False)
 
     def _load_and_run(self, name: str, given: list[Any]) -> Any:
         try:

@@ -289,6 +289,9 @@ def test_without_the_transport_messages_are_published_one_by_one(jobkit_store_ur
     handles = jobs.submit_many(other.s(n) for n in range(30))
     assert [message["headers"]["id"] for message in queue(jobs)] == [handle.id for handle in handles]
     assert {message["headers"]["job_run"] for message in queue(jobs)} == {1}
+    jobs.submit_many((other.s(n).set(task_id=handle.id) for n, handle in enumerate(handles)), again=True)
+    assert len(queue(jobs)) == 30
+    assert {len(handle.history()) for handle in handles} == {1}
     jobs.close()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -80,7 +80,7 @@ class Sim:
         """What the services take for CLOCK_MONOTONIC."""
         return self.now + 1000
 
-    def run(self, script: str, *args: Any, late: str = "") -> Any:
+    def run(self, script: str, *args: Any, late: str = "", sure: Sequence[str] = ()) -> Any:
         """Call a script: late, twice, or as the last thing the caller does."""
         self.pause(self.chance.random() * 0.05)
         answer = self.execute(script, *args)

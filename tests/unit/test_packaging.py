@@ -42,11 +42,11 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 
 #: Names that applications may rely on.
 PUBLIC = """\
-Answer Backoff BadRecord Block CannotSpawn Category ChildFailed Definition DefinitionConflict
+Answer Backoff BadRecord Block CannotConfirm CannotSpawn Category ChildFailed Definition DefinitionConflict
 DefinitionUnknown Enabled Ending Execution Failure Fenced Finding Footprint IllegalTransition InvalidOption
-Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine Misfire NotAllSubmitted NotSerializable
-Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Reason Run Schedule Semaphore
-State StoreError StoreRefused StoreUnavailable TooManyPins Transition Tree UnsafeStore schedule
+Job JobExpired JobKit JobNotFound JobUnknown JobkitError Lock LockState LogLine Misfire NotAllSubmitted NotConfirmed
+NotSerializable Outcome Overlap Page PayloadError PayloadTooLarge Policy Progress Queued Rate Reason Run Schedule
+Semaphore State StoreError StoreRefused StoreUnavailable TooManyPins Transition Tree UnsafeStore schedule
 """
 
 
