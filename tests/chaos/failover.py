@@ -19,8 +19,9 @@ from redis.sentinel import Sentinel
 from jobkit import StoreError
 from jobkit.embedded.address import free_port
 from jobkit.embedded.programs import find_server
+from jobkit.store.durability import MEMORY, REPLICA
 from jobkit.testing import eventually
-from tests.chaos.evidence import ACCEPTED, START, STORE_DOWN, STORE_UP
+from tests.chaos.evidence import ACCEPTED, INDETERMINATE, START, STORE_DOWN, STORE_UP
 from tests.chaos.figures import spread
 from tests.chaos.oracle import Case, Finding
 from tests.chaos.stage import Stage
@@ -153,9 +154,11 @@ def usable(case: Case) -> tuple[list[float], list[float]]:
     return accepted, begun
 
 
-def lost(case: Case, findings: Sequence[Finding]) -> tuple[set[str], list[Finding]]:
-    """Jobs that went with a master, and what cannot be explained so."""
+def lost(case: Case, findings: Sequence[Finding], durability: str) -> tuple[set[str], list[Finding]]:
+    """Jobs that went with a master, and what cannot be explained so: none may where a replica had to have it."""
     gone = {finding.job for finding in findings if finding.rule == "nothing_is_lost"}
+    if durability == REPLICA:
+        return gone, list(findings)
     times, downs = {line.job: line.at for line in case.of(ACCEPTED)}, [line.at for line in case.of(STORE_DOWN)]
     late = {job for job in gone if not any(-LAG <= times[job] - down <= GOAL for down in downs)}
     return gone, [finding for finding in findings if finding.job not in gone or finding.job in late]
@@ -165,10 +168,16 @@ def main() -> int:
     """Run it; 0 if the goals are met."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.failover", description=__doc__)
     parser.add_argument("--kills", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--durability", choices=(MEMORY, REPLICA), default=MEMORY, help="default %(default)s")
+    parser.add_argument(
+        "--strict", action="store_true", help="claims and ends wait for a replica too: nothing is forgotten"
+    )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="jobkit-failover-"))
     named = {"master_name": NAME}
-    stage = Watched(folder, {"broker_transport_options": named, "result_backend_transport_options": named})
+    conf = {"broker_transport_options": named, "result_backend_transport_options": named}
+    strict = {"jobkit_strict_claims": options.strict}
+    stage = Watched(folder, {**conf, "jobkit_durability": options.durability, **strict})
     try:
         for _ in range(3):
             stage.start(wait=False)
@@ -180,11 +189,13 @@ def main() -> int:
             stage.fail_over()
         stop.set()
         clients.join(20)
-        gone, findings = lost(stage.judged, found) if (found := stage.judge(90, ignore=PHYSICAL)) else (set(), [])
+        found = stage.judge(90, ignore=() if options.strict else PHYSICAL)
+        gone, findings = lost(stage.judged, found, options.durability)
         accepted, begun = usable(stage.judged)
     finally:
         stage.close()
     print(f"jobs accepted                      {len(stage.judged.of(ACCEPTED))}")
+    print(f"not confirmed, or not known        {len(stage.judged.of(INDETERMINATE))}")
     print(f"went with a master, of its last {LAG:g} s  {len(gone)}")
     print(f"master killed to a job accepted    {spread(accepted)}  goal max <= {GOAL:g} s")
     print(f"master killed to a start, by worker  {spread(begun)}  goal max <= {GOAL:g} s, n = {3 * options.kills}")
