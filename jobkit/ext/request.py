@@ -22,11 +22,11 @@ from jobkit.ext import acks, ends, identity, lost, messages, restarts
 from jobkit.ext.backend import Recording
 from jobkit.ext.processes import family
 from jobkit.running import runs
-from jobkit.states import Outcome
+from jobkit.states import Outcome, State
 from jobkit.store import End, queries
 
 #: How a run ends whose message goes back to the queue.
-GIVEN_BACK = End(("?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
+GIVEN_BACK = End((ends.UNLESS_CANCELLED, "?claim", "abort"), Outcome.FAILED, "given back to the queue", again=0.0)
 
 
 def busy() -> set[str]:
@@ -77,9 +77,15 @@ class JobRequest(Request):
     def reject(self, requeue: bool = False) -> None:
         """A message that goes back to the queue is a run that ended: the next one gets a message of its own."""
         if requeue and not self.acknowledged:
-            self._given_back = self._lose() if self._crashed else self._finish(GIVEN_BACK)
+            self._given_back = self._lose() if self._crashed else self._finish(GIVEN_BACK) or self._is_over()
             requeue = not self._given_back
         super().reject(requeue=requeue)
+
+    def _is_over(self) -> bool:
+        """Has it ended, and wants no message any more, as one that was cancelled?"""
+        with suppress(StoreError, JobNotFound):
+            return not State(queries.fields(self._jobs.store, self.id, "state")["state"]).is_live
+        return False
 
     def _say_what_was_cut_off(self) -> None:
         with suppress(StoreError, JobNotFound):  # what follows says so

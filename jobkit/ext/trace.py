@@ -249,6 +249,9 @@ def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, t
         restarts.obey(jobs, task, job, context)
         return
     elif state == celery_states.REJECTED:
+        if traced.info.retval.requeue and _where(jobs.store, job) is State.CANCELLING_BY_USER:
+            job.stop.tell(State.CANCELLING_BY_USER)
+            restarts.obey(jobs, task, job, context)
         return  # the worker's main process decides: requeued or failed
     else:
         result = traced.info.retval if traced.info else traced.retval

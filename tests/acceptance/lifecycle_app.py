@@ -89,6 +89,16 @@ def tries_on(self: Any, how: str, exc: bool) -> None:
     raise asked or self.retry(**options)
 
 
+@task(bind=True, on_finished=told, acks_late=True)
+def gives_back(self: Any, looks: bool) -> None:
+    """Wants its message back in the queue although it was cancelled; it knows that, or does not."""
+    note("body", self.job.id, self.job.run)
+    note("waits", self.job.id)
+    while not self.job.should_finish if looks else self.app.jobkit.get(self.job.id).state is State.RUNNING:
+        time.sleep(0.01)
+    raise Reject("not now", requeue=True)
+
+
 def hangs_when_told(self: Any, job: Any, ending: Ending) -> None:
     told(self, job, ending)
     until = time.monotonic() + 60

@@ -112,8 +112,9 @@ def test_a_paused_job_goes_on_where_it_stopped(
 def test_a_job_that_is_cancelled_is_not_tried_again(
     pool: str, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
-    start_worker(pool=pool, concurrency=6)
+    start_worker(pool=pool, concurrency=8)
     handles = [lifecycle.tries_on.delay(how, exc) for how in ("looks", "never", "before") for exc in (True, False)]
+    handles += [lifecycle.gives_back.delay(looks) for looks in (True, False)]
     eventually(lambda: notes.read_text().count("waits") == len(handles))
     for handle in handles:
         handle.abort("wrong file")
