@@ -87,11 +87,12 @@ class WorkerProcess:
         return self._process.wait(timeout)
 
     def clean_up(self) -> None:
-        """End whatever is left of the process group; what it said last is printed: pytest shows it of a failed test."""
+        """End whatever is left of the process group; a test that fails shows what it said last."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        sys.stdout.write(f"the end of the log of worker {self.pid}:\n{self.log[-4000:]}\n")
+        if "PYTEST_CURRENT_TEST" in os.environ:
+            sys.stdout.write(f"the end of the log of worker {self.pid}:\n{self.log[-4000:]}\n")
 
 
 @pytest.fixture(scope="session")
