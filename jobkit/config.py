@@ -46,7 +46,8 @@ class Settings:
     * `strict_claims`: have a job's start, its end and who tells it of that wait for the same, before anybody acts.
     * `keeper_interval`: seconds between two rounds of a worker's keeper (due starts, owed messages, expiry).
     * `lease`: seconds without a proof of life until a worker's runs are taken over.
-    * `renew`: seconds between two proofs of life, at most half the lease.
+    * `renew`: seconds between two proofs of life, at most a third of the lease: who judges others has to know that
+      each of them has tried again.
     * `beat_in_worker`: fire what is due in every worker too, as `celery beat -S jobkit` does.
     * `history_days`: days executions of definitions are kept [TFS: 31], and `history_bytes`, how many bytes of them.
     * `archive_backend`: URL of a database, as SQLAlchemy takes it, where workers keep them for good; "" for none.
@@ -163,8 +164,8 @@ def read(conf: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     settings = Settings(**found)
     Keys(settings.namespace)
     _check_durability(settings)
-    if settings.renew > settings.lease / 2:
-        allowed = f"must be at most half of {PREFIX}lease={settings.lease}"
+    if settings.renew > settings.lease / 3:
+        allowed = f"must be at most a third of {PREFIX}lease={settings.lease}"
         raise InvalidOption(option=PREFIX + "renew", value=settings.renew, allowed=allowed)
     return settings
 

@@ -100,7 +100,8 @@ class Keeper(bootsteps.StartStopStep):
 
             duties["beat"] = BeatOf(jobs).run_once
         # Alone in its thread: whatever a duty has to wait for, the worker is alive.
-        self.beating = Loop({"heartbeat": self.heart.run_once}, settings.keeper_interval, "jobkit-heart")
+        often = min(settings.keeper_interval, settings.renew / 2)
+        self.beating = Loop({"heartbeat": self.heart.run_once}, often, "jobkit-heart")
         if settings.priorities:
             duties["ageing"] = Ageing(store, settings.ageing, jobs.ranking.rewrite).run_once
         self.loop = Loop(duties, settings.keeper_interval, idle=partial(looking.idle, store))

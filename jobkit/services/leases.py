@@ -84,7 +84,7 @@ class Heartbeat:
             log.warning("the clock of Redis jumped by %.1f s: every lease counts from now", theirs - mine)
             self._trusted = self._jumped = time.monotonic() + self.lease
             workers.rebase(self.store, self.lease, self.worker, theirs - (least + most) / 2)
-        elif mine > max(self.lease - self.renew, 2 * self.renew):
+        elif mine > self.lease - self.renew:
             # Redis was away: nobody can have renewed for sure, so nobody is judged for a lease.  Or this process was,
             # as it did not even ask: then it is like one that begins.  So it is after a shorter while, in which the
             # lease of somebody who had renewed just before may have run out.

@@ -23,6 +23,7 @@ from jobkit import (
     State,
     StoreRefused,
     StoreUnavailable,
+    config,
 )
 from jobkit.embedded import EmbeddedRedis
 
@@ -144,6 +145,12 @@ def test_an_unknown_setting_names_the_nearest_one(app: Celery) -> None:
 def test_a_bad_setting_is_named(app: Celery, name: str, value: object) -> None:
     with pytest.raises(InvalidOption, match=f"jobkit_{name}={value!r}"):
         JobKit(app, **{name: value}).settings  # noqa: B018
+
+
+def test_a_lease_is_renewed_three_times_before_it_runs_out() -> None:
+    assert config.read({}, {"lease": 1.5, "renew": 0.5}).renew == 0.5
+    with pytest.raises(InvalidOption, match=r"jobkit_renew=3\.0: must be at most a third of jobkit_lease=8\.0"):
+        config.read({}, {"lease": 8.0})
 
 
 def test_arguments_that_cannot_be_written_are_refused_whole(jobs: JobKit, add: Any) -> None:
