@@ -60,6 +60,8 @@ class JobKit(Client, AsyncClient, Coalescing):
         self.app, self._options = app, options
         #: What `define` was told, by id.
         self.declared: dict[str, dict[str, Any]] = {}
+        #: How many messages this process has reserved at best besides those that it can run at once.
+        self.spare = 0
         install(self)
 
     @cached_property

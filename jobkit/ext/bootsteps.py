@@ -60,6 +60,8 @@ class Keeper(bootsteps.StartStopStep):
         jobs: JobKit = worker.app.jobkit
         jobs.prepare()
         pipes.keep(worker)
+        if worker.use_eventloop and not worker.autoscale:  # its loop turns whenever a job is begun, or over
+            jobs.spare = worker.concurrency * (worker.prefetch_multiplier - 1)
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(
             jobs.pulse(), self.identity, settings.lease, settings.renew,

@@ -34,6 +34,8 @@ log = logging.getLogger("jobkit")
 
 #: Messages one call takes at most where a worker has room for any number.
 BATCH = 100
+#: Seconds between two calls while what a worker has reserved keeps it busy, and there is room for but a few.
+PAUSE = 0.05
 
 
 class QoS(theirs.QoS):
@@ -110,7 +112,8 @@ class Channel(Putting, theirs.Channel):
         #: Ids of jobs whose messages kombu took, one by one: to be said to be held, and said just now.
         self._popped: list[str] = []
         self._said: list[str] = []
-        self._unacknowledged = False
+        #: Tags of those who acknowledge nothing: while there are any, messages come one by one.
+        self._unacknowledged: set[str] = set()
         super().__init__(*args, **kwargs)
 
     @cached_property
@@ -118,21 +121,34 @@ class Channel(Putting, theirs.Channel):
         """Does this channel's process hold jobs, in the Redis its messages come from?"""
         return identity.in_worker() and self.ack_emulation and self.connection.shares_store
 
-    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> Any:
         """Consume from a queue; where nothing is acknowledged, as kombu does."""
-        self._unacknowledged |= no_ack
-        return super().basic_consume(queue, no_ack, *args, **kwargs)
+        if no_ack:
+            self._unacknowledged.add(consumer_tag)
+        return super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        # A worker that starts reads the answers of others on this channel, and then no more.
+        self._unacknowledged.discard(consumer_tag)
+        return super()._basic_cancel(consumer_tag)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for messages: for all there is room for while there are any, then wait for one, as kombu does."""
         if not self._more or self._unacknowledged or not self._reserves:
             return super()._brpop_start(timeout)
         queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
+        if not queues or self._can_wait():
             return
         connection = self.client.connection
         self._in_poll, self._asked, self._brpop_sent_at = connection, True, monotonic()
         connection.send_command(*self._reserve(queues))
+
+    def _can_wait(self) -> bool:
+        """Is there soon room for more, and meanwhile enough to do?"""
+        few = min(self.jobs.spare, self.qos.prefetch_count) // 2
+        if few < 2 or self.qos.can_consume_max_estimate() >= few:
+            return False
+        return monotonic() - (self._brpop_sent_at or 0.0) < PAUSE
 
     def _reserve(self, queues: list[str]) -> list[Any]:
         # Celery may have put a bound of its own in place of this object's: then one at a time.

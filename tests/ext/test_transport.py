@@ -11,11 +11,12 @@ import pytest
 from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from kombu.messaging import Consumer
 from redis import Redis
 
 from jobkit import JobKit, State
 from jobkit.embedded import EmbeddedRedis
-from jobkit.ext import identity, server
+from jobkit.ext import identity, server, transport
 from jobkit.ext.transport import Transport
 from jobkit.testing import eventually
 
@@ -157,6 +158,56 @@ def test_what_became_of_a_message_may_be_said_once_its_connection_was_lost(
     taken[0].ack()
     taken[1].reject(requeue=True)  # a worker ends at what these raise
     assert len(messages(jobs.store.client)) == 2
+
+
+def calls(jobs: JobKit, command: str) -> int:
+    found: Any = jobs.store.client.info("commandstats")
+    return int(found.get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+@pytest.fixture
+def channel(jobs: JobKit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """One of a worker that may reserve eight messages."""
+    monkeypatch.setenv(identity.VARIABLE, "one@here|boot")
+    with jobs.app.connection_for_read() as connection:
+        connection.default_channel.basic_qos(0, 8, False)
+        yield connection.default_channel
+
+
+def consumer(channel: Any, came: list[Any]) -> Consumer:
+    return Consumer(channel, [Queue("celery", no_declare=True)], on_message=came.append)
+
+
+def test_who_has_read_answers_takes_many_at_once_again(jobs: JobKit, add: Any, channel: Any) -> None:
+    """A worker that starts asks others who they are, and reads what they say on the channel of its jobs."""
+    sent, came = [add.delay(n, 1).id for n in range(8)], list[Any]()
+    with Consumer(channel, [Queue("answers", no_declare=True)], no_ack=True):
+        pass
+    with consumer(channel, came):
+        before = calls(jobs, "brpop")
+        while len(came) < len(sent) - 1:  # half of what waits with each call
+            channel.connection.client.drain_events(timeout=5)
+    assert [message.headers["id"] for message in came] == sent[: len(came)]
+    assert calls(jobs, "brpop") == before
+
+
+def test_a_busy_worker_asks_for_more_once_there_is_room_for_some(
+    jobs: JobKit, add: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "PAUSE", 60.0)
+    jobs.spare, came = 6, list[Any]()
+    for n in range(40):
+        add.delay(n, 1)
+    with consumer(channel, came):
+        channel.connection.client.drain_events(timeout=5)
+        assert len(came) == 8
+        for message in came[:2]:
+            message.ack()
+        with pytest.raises(TimeoutError):
+            channel.connection.client.drain_events(timeout=0.1)
+        came[2].ack()
+        channel.connection.client.drain_events(timeout=5)
+    assert len(came) == 8 + 3
 
 
 def test_a_connection_of_ones_own_is_used_as_it_is(jobs: JobKit, add: Any, jobkit_store_url: str) -> None:
