@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
@@ -142,7 +141,7 @@ class Recording(_Base):
         end = restarts.with_restart(end, policy, cause, so_far)
         if end.again is None:
             return False
-        end = replace(end, meta=self.payload(task_id, exc, celery_states.RETRY, traceback, request))
+        end = end._replace(meta=self.payload(task_id, exc, celery_states.RETRY, traceback, request))
         return ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, end.note[:200])
 
     def _is_its_task(self, task_id: str, request: Any) -> bool:
@@ -196,9 +195,9 @@ class Recording(_Base):
         running, name = find(task_id), getattr(request, "task", None) or ""
         end = ends.end_of(state, result, traceback, running, payload)
         if _is_eager(request):
-            end = replace(end, born=(*ends.STARTED, *end.verbs))
+            end = end._replace(born=(*ends.STARTED, *end.verbs))
         elif not running and name:
-            end = replace(end, facts={"task": name})
+            end = end._replace(facts={"task": name})
         task = self.app.tasks.get(name)
         ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, str(end.note)[:200])
 

@@ -7,7 +7,6 @@ import traceback as traces
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
@@ -121,14 +120,14 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     """
     running = find(job_id)
     if hooks.hook_of(task):
-        end = replace(end, hook=running is None, here=running is not None)
+        end = end._replace(hook=running is None, here=running is not None)
     if (keep := jobs.keep(task, end.outcome)) != end.keep:
-        end = replace(end, keep=keep)
+        end = end._replace(keep=keep)
     verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
         running.ended = verdict is not None or not _was_cancelled(end, running)
     if verdict and State(verdict.state).is_live and end.again is None and not end.paused and verdict.code == "ok":
-        end = replace(end, here=False)  # its children, or what it undoes, come before its end
+        end = end._replace(here=False)  # its children, or what it undoes, come before its end
     if verdict:
         jobs.publish(verdict)
     if verdict and end.here and running:
@@ -151,7 +150,7 @@ def _finish(
             log.error(
                 "Redis has lost the record of job %s while it ran: its end (%s) is recorded anew", job_id, end.outcome
             )
-            end = replace(end, facts={**end.facts, "task": running.task})
+            end = end._replace(facts={**end.facts, "task": running.task})
         return jobs.store.finish(job_id, holder, end, reason, stubborn=stubborn)
     except (Fenced, IllegalTransition, JobNotFound) as exc:
         level = logging.WARNING if running else logging.DEBUG

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
@@ -45,7 +44,7 @@ def settle(jobs: JobKit, lost: Lost, reason: str = "") -> None:
         # Chords, chains and errbacks hear of it the way they hear of every failure.
         backend.mark_as_failure(lost.id, exc, request=messages.context(jobs.app, lost.message, lost.run))
     if not isinstance(backend, Recording) or not lost.message:
-        ends.finish_run(jobs, task, lost.id, holder, replace(end, failure=ends.failure(exc)), reason)
+        ends.finish_run(jobs, task, lost.id, holder, end._replace(failure=ends.failure(exc)), reason)
 
 
 def _settle_hook(jobs: JobKit, lost: Lost) -> None:
@@ -87,7 +86,7 @@ def rejected(jobs: JobKit, message: Any, **_: Any) -> None:
         backend = task.backend if task else jobs.app.backend
         meta = backend.payload(job_id, exc, celery_states.FAILURE) if isinstance(backend, Recording) else ""
         end = ends.end_of(celery_states.FAILURE, exc, None, None, meta)
-        end = replace(end, verbs=("claim", "fail"), born=())  # only where nobody has begun
+        end = end._replace(verbs=("claim", "fail"), born=())  # only where nobody has begun
         ends.finish_run(jobs, task, job_id, Settled(None, "", identity.worker()), end, "it cannot be read")
     except (JobNotFound, KeyError):
         log.warning("a message that cannot be read was dropped; it names job %r", job_id)

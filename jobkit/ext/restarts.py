@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +73,7 @@ def with_restart(end: End, policy: Policy, cause: str, so_far: str) -> End:
     if plan is None:
         return end
     verbs = (ends.UNLESS_CANCELLED, *end.verbs)
-    return replace(end, verbs=verbs, again=plan[0], facts={**end.facts, "restarts": plan[1]})
+    return end._replace(verbs=verbs, again=plan[0], facts={**end.facts, "restarts": plan[1]})
 
 
 def obey(jobs: JobKit, task: Any, job: RunningJob, context: Any) -> None:

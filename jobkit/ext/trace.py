@@ -38,6 +38,8 @@ log = logging.getLogger("jobkit")
 #: What a job that was aborted before its start is told.
 ABORTED = "aborted before it started"
 Tracer = Callable[..., Any]
+#: In place of what a claim would record of a job of which nobody has: there is a record.
+_RECORDED = Plan("", "", "")
 
 
 class JobStopped(StopRequested, Ignore):
@@ -122,7 +124,7 @@ def _claim(
     delivery = request.get("delivery_info") or {}
     queue = delivery.get("routing_key") or ""
     # A client without jobkit kept nothing that could be published again: what came is kept now.
-    plan = Plan(uuid, task.name, "")
+    plan = _RECORDED
     if run is None:
         message = messages.received(task.app, task, request, args, kwargs, queue)
         plan = Plan(uuid, task.name, message, kin=amqp.kin_of(request), facts=amqp.facts(request, queue))

@@ -12,6 +12,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
+from jobkit.store.calls import evalsha, written
 from jobkit.store.graph import lua_graph
 from jobkit.store.keys import lua_names
 
@@ -78,16 +79,15 @@ class Scripts:
     def __call__(self, name: str, *args: Any) -> Any:
         """Run a script; it is loaded again where Redis lost it (restart, fail-over, SCRIPT FLUSH)."""
         sha = self._hashes.get(name) or self._hash(name)
-        given = _written(args)
         try:
-            return self._client.evalsha(sha, 1, self._base, *given)
+            return evalsha(self._client, sha, self._base, args)
         except NoScriptError:
-            return self._load_and_run(name, given)
+            return self._load_and_run(name, written(args))
 
     def command(self, name: str, *args: Any, load: bool = False) -> list[Any]:
         """The command that runs a script on a connection of somebody else's; `load` where Redis has lost it."""
         first = ["EVAL", self._source(name)] if load else ["EVALSHA", self._hashes.get(name) or self._hash(name)]
-        return [*first, 1, self._base, *_written(args)]
+        return [*first, 1, self._base, *written(args)]
 
     def followed(self, name: str, args: Sequence[Any], commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Run a script, and these commands right after it on its connection; their answers, or what Redis refused."""
@@ -122,8 +122,3 @@ class Scripts:
     def _hash(self, name: str) -> str:
         sha = self._hashes[name] = hashlib.sha1(self._source(name).encode(), usedforsecurity=False).hexdigest()
         return sha
-
-
-def _written(args: tuple[Any, ...]) -> list[Any]:
-    # What is no character (a file name may hold half of one) is spelt out: it must not keep a verb from being done.
-    return [arg.encode("utf-8", "backslashreplace") if isinstance(arg, str) else arg for arg in args]

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from jobkit import locks
@@ -143,8 +144,7 @@ class Plan:
         return [part for item in {**known, **self.facts}.items() if item[1] != "" for part in item]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """How a run ends.
 
     `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
@@ -164,7 +164,7 @@ class End:
     paused: bool = False
     hook: bool = False
     here: bool = False
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = MappingProxyType({})
 
     def fields(self) -> list[str]:
         """The fields it adds to the record, flat."""

@@ -242,7 +242,7 @@ def test_a_group_that_is_still_being_submitted_is_not_over(world: World) -> None
     """Its first jobs may end before the next ones are submitted."""
     for n in range(5):
         start(world, f"g{n}", kin="group")
-        finish(world, f"g{n}", replace(DONE, keep=40_000))
+        finish(world, f"g{n}", DONE._replace(keep=40_000))
         world.advance(LEAST - 1_000)
         settle(world)
     assert left(world) == {f"g{n}" for n in range(5)}
@@ -330,7 +330,7 @@ def test_a_removed_member_is_not_waited_for(world: World) -> None:
     world.submit("g1", kin="group")
     finish(world, "g0")
     world.store.remove("g1", "client")
-    world.store.finish("g1", Settled(None, "", "w|"), replace(DONE, verbs=("confirm_removal",)))
+    world.store.finish("g1", Settled(None, "", "w|"), DONE._replace(verbs=("confirm_removal",)))
     assert left_after(world, KEEP) == set()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +69,7 @@ def test_the_time_does_not_grow_by_reading(world: World) -> None:
 
 def test_jobs_of_different_times_go_each_at_its_own(world: World) -> None:
     for n, keep in enumerate((500, 100, 300, 100)):
-        end(world, f"j{n}", owner="ab"[n % 2], how=replace(DONE, keep=keep))
+        end(world, f"j{n}", owner="ab"[n % 2], how=DONE._replace(keep=keep))
     for later, expected in ((100, {"j0", "j2"}), (200, {"j0"}), (200, set())):
         world.advance(later)
         world.store.prune()
@@ -192,7 +191,7 @@ def test_bytes_are_bounded_and_the_owner_of_the_most_pays(world: World) -> None:
     for n in range(20):
         end(world, f"b{n}", owner="b")
     for n in range(30):
-        end(world, f"a{n}", owner="a", how=replace(DONE, meta='"' + "x" * 30_000 + '"'))
+        end(world, f"a{n}", owner="a", how=DONE._replace(meta='"' + "x" * 30_000 + '"'))
         held = int(world.client.hget(world.keys.key("retention"), "bytes"))
         assert held <= 400_000
         assert held == sum(int(world.record(job_id)["bytes"]) for job_id in left(world))
@@ -234,7 +233,7 @@ def test_an_id_used_again_leaves_the_ended_ones(world: World) -> None:
 
 
 def test_what_became_of_a_job_is_known_after_its_record_has_gone(world: World) -> None:
-    failed = replace(DONE, verbs=("fail",), outcome=Outcome.FAILED, note="no\tdisk\nleft")
+    failed = DONE._replace(verbs=("fail",), outcome=Outcome.FAILED, note="no\tdisk\nleft")
     end(world, "j", how=failed)
     world.advance(KEEP)
     world.store.prune()

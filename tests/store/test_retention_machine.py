@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -108,7 +108,7 @@ class Retaining(RuleBasedStateMachine):
         job = self.jobs.get(job_id)
         if not job or not job.live:
             return
-        self.world.store.finish(job_id, holder(job.run), replace(DONE, keep=7))
+        self.world.store.finish(job_id, holder(job.run), DONE._replace(keep=7))
         job.live, job.ended = False, self.now
         if job.kin:
             self.held.append(job_id)

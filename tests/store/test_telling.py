@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from jobkit.errors import Fenced, IllegalTransition
@@ -167,7 +165,7 @@ def test_the_next_run_waits_until_it_was_told_of_the_last(world: World) -> None:
 
 
 def test_the_next_run_waits_for_its_start_after_that(world: World) -> None:
-    telling(world, replace(ERRED, again=9.0))
+    telling(world, ERRED._replace(again=9.0))
     assert world.states()[-1] == "WAITING_FOR_PREDECESSOR"
     world.store.told("j", HOOK)
     assert world.states()[-1] == "WAITING_FOR_START"
