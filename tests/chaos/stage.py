@@ -228,6 +228,13 @@ class Stage:
         gone = [name for name in leases if name.partition("|")[0] not in living]
         return sizes | ({f"leases of {', '.join(gone)}": len(gone)} if gone else {})
 
+    def open_bodies(self) -> list[Line]:
+        """The first lines of bodies that have yet to say how they ended: those that waited for Redis may be late."""
+        lines = self.evidence.lines()
+        over = {(line.job, line.run, line.pid) for line in lines if line.what == words.END}
+        begun = (line for line in lines if line.what == words.START and (line.job, line.run, line.pid) not in over)
+        return [line for line in begun if Path(f"/proc/{line.pid}").exists()]
+
     def end_workers(self, timeout: float = 20) -> None:
         """Tell every worker to end, and wait until it has."""
         for worker in self.workers:
@@ -243,6 +250,7 @@ class Stage:
         self.told()
         with suppress(AssertionError):
             eventually(lambda: not self.leftovers(), 10)
+            eventually(lambda: not self.open_bodies(), 5)
         self.note_what_was_cut_off()
         self.judged = Case(self.evidence.lines(), self.records(), self.leftovers())
         Check(self.jobs.store).run()
