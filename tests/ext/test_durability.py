@@ -17,7 +17,7 @@ from redis import Redis
 from jobkit import CannotConfirm, InvalidOption, JobKit, JobUnknown, NotAllSubmitted, NotConfirmed, State
 from jobkit.embedded import EmbeddedRedis
 from jobkit.embedded.programs import bundled_server, find_server
-from jobkit.store.durability import Durability
+from jobkit.store.durability import WAIT, Durability
 from jobkit.store.jobs import JobStore
 from jobkit.testing import eventually
 from tests.store.world import plan
@@ -197,7 +197,7 @@ def test_strict_claims_wait_for_a_replica(pair: Pair) -> None:
     worker = threading.Thread(target=work)
     worker.start()
     eventually(lambda: pair.root.hget(store.keys.job("j"), "state") == b"RUNNING")
-    time.sleep(0.3)  # it would have gone on by now
+    time.sleep(WAIT + 0.5)  # it has asked once more by now
     assert done == []
     pair.thaw()
     worker.join(20)
