@@ -62,6 +62,8 @@ class JobKit(Client, AsyncClient, Coalescing):
         self.declared: dict[str, dict[str, Any]] = {}
         #: How many messages this process has reserved at best besides those that it can run at once.
         self.spare = 0
+        #: Does the main process of this worker run the bodies itself (solo)?
+        self.inline = False
         install(self)
 
     @cached_property

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state as worker_state
 from celery.worker.components import Pool
 
@@ -62,6 +63,7 @@ class Keeper(bootsteps.StartStopStep):
         pipes.keep(worker)
         if worker.use_eventloop and not worker.autoscale:  # its loop turns whenever a job is begun, or over
             jobs.spare = worker.concurrency * (worker.prefetch_multiplier - 1)
+        jobs.inline = isinstance(worker.pool, SoloPool)
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(
             jobs.pulse(), self.identity, settings.lease, settings.renew,

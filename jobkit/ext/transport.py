@@ -56,9 +56,15 @@ class QoS(theirs.QoS):
             self._ours.add(delivery_tag)
         virtual.QoS.append(self, message, delivery_tag)
 
+    @property
+    def waiting(self) -> int:
+        """How many were delivered and are not acknowledged."""
+        return len(self._delivered) - len(self._dirty)
+
     def ack(self, delivery_tag: str) -> None:
         """It is done with; one whose channel is closed has gone back to its queue with it."""
         if delivery_tag in self._ours:
+            self.channel.has_begun(delivery_tag)
             self._ours.discard(delivery_tag)
             virtual.QoS.ack(self, delivery_tag)
         elif not self.channel.closed:
@@ -109,9 +115,9 @@ class Channel(Putting, theirs.Channel):
     _kept: bool | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: Ids of jobs whose messages kombu took, one by one: to be said to be held, and said just now.
-        self._popped: list[str] = []
-        self._said: list[str] = []
+        #: Ids of jobs whose messages kombu took, one by one, by tag: to be said to be held, and said just now.
+        self._popped: dict[str, str] = {}
+        self._said: dict[str, str] = {}
         #: Tags of those who acknowledge nothing: while there are any, messages come one by one.
         self._unacknowledged: set[str] = set()
         super().__init__(*args, **kwargs)
@@ -157,27 +163,30 @@ class Channel(Putting, theirs.Channel):
         prefix = self.global_keyprefix
         keys = [prefix + self._q_for_pri(queue, pri) for pri in self.priority_steps for queue in queues]
         kept_at = (prefix + self.unacked_key, prefix + self.unacked_index_key)
-        self._said, self._popped = self._popped, []
+        self._said, self._popped = self._popped, {}
         db = self.connection.store_db
-        given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said, *keys)
+        given = (identity.worker(), room, share, db, *kept_at, time(), len(self._said), *self._said.values(), *keys)
         return self.jobs.store.command("reserve", *given, load=self._load)
 
     def _hold_popped(self) -> None:
         """What was taken one by one is said with the next call; where there is no room for one it is said now."""
-        self.jobs.hasty.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(self._popped), *self._popped)
-        self._popped = []
+        popped = self._popped.values()
+        self.jobs.hasty.run("reserve", identity.worker(), 0, 0, "", "", "", 0, len(popped), *popped)
+        self._popped = {}
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver what came."""
         if not self._asked:
-            self._more = False
-            self._more = super()._brpop_read(**options)
+            self._more = bool(self._popped)  # what has not begun within a fetch is said with the next
+            got = super()._brpop_read(**options)
+            # One that came alone begins at once in a process or thread, and its claim says who holds it.
+            self._more = got and (self.jobs.inline or self.qos.waiting != 1)
             if self._popped and not self.qos.can_consume():
                 try:
                     self._hold_popped()
                 except StoreError as exc:
                     log.warning("which jobs this worker holds is said later: %s", exc)
-            return self._more
+            return bool(got)
         try:
             found = self._answer()
         finally:
@@ -200,7 +209,7 @@ class Channel(Putting, theirs.Channel):
             if not is_lost(exc):
                 raise
             self._load, reply = True, []
-            self._popped = self._said + self._popped
+            self._popped = self._said | self._popped
         else:
             self._load = False
         parts = iter(reply)
@@ -225,8 +234,12 @@ class Channel(Putting, theirs.Channel):
         """Does this worker hold the job of this message?  False: it is kept as kombu keeps it; None: it is not yet."""
         if self._kept is not None or not self._reserves or messages.RUN_HEADER not in (message.headers or {}):
             return self._kept
-        self._popped.append(str(message.headers["id"]))
+        self._popped[message.delivery_tag] = str(message.headers["id"])
         return True
+
+    def has_begun(self, delivery_tag: str) -> None:
+        """The job of this message need not be said to be held."""
+        self._popped.pop(delivery_tag, None)
 
     def give_back(self, message: Any, leftmost: bool = False) -> bool:
         """Put the message of a recorded job back into its queue; False where Redis does not take it now."""
