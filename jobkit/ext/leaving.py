@@ -19,8 +19,8 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.concurrency.solo import TaskPool as SoloPool
 
+from jobkit.ext.qos import QoS
 from jobkit.ext.request import begun
-from jobkit.ext.transport import QoS
 
 
 class Leaving:
