@@ -31,14 +31,14 @@ definition_argument = click.argument("definition", metavar="ID")
 @option("--name", default="", help="Only those with this in their name or ID.")
 @option("--task", default="", help="Only those of the task with this name.")
 @option("--owner", default="", help="Only those of this owner.")
-def definitions(ctx: click.Context, ids: tuple[str, ...], **filters: str) -> None:
+def definitions(ctx: click.Context, ids: tuple[str, ...], name: str, task: str, owner: str) -> None:
     """Definitions: how they stand, and when they run next.
 
     With IDs, each of them in full. To a pipe: state, id, name, task, enabled, next fire time, slots fired, failures in
     a row, why it is paused; tab separated, no head.
     """
     kit, screen = jobs_of(ctx), screen_of(ctx)
-    found = [kit.definitions.get(name) for name in ids] if ids else kit.definitions.query(**filters)
+    found = [kit.definitions.get(one) for one in ids] if ids else kit.definitions.query(name, task, owner)
     if screen.as_json:
         return screen.json_array(one.to_json() for one in found)
     if ids:

@@ -6,14 +6,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sized
 from contextlib import nullcontext
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
 from celery.canvas import Signature
 from kombu import pools
 from kombu.utils.functional import maybe_list
-from kombu.utils.objects import cached_property
 from kombu.utils.url import maybe_sanitize_url
 
 from jobkit import config, priorities
@@ -72,8 +71,8 @@ class JobKit(Client, AsyncClient, Coalescing):
         return config.read(self.app.conf, self._options)
 
     @cached_property
-    def store(self) -> JobStore:  # Client takes it as an argument
-        """The namespace of this app in its Redis."""
+    def store(self) -> Any:  # type: ignore[override]  # Client takes it as an argument
+        """The namespace of this app in its Redis: a `JobStore`."""
         # Celery's own defaults wait two minutes; what the app itself says is kept.
         own = self.app.conf.maps[:-1]
         limits = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}

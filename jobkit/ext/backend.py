@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
@@ -156,6 +157,21 @@ class Recording(_Base):
         """What Celery's clients read of a result."""
         meta = self._get_result_meta(self.encode_result(result, state), state, traceback, request)
         return self.encode({**meta, "task_id": bytes_to_str(task_id)})
+
+    @cached_property
+    def _extended(self) -> bool:
+        return bool(self.app.conf.find_value_for_key("extended", "result"))
+
+    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> Any:
+        # Celery's own asks the configuration each time, which takes longer than all it does otherwise.
+        if options or self._extended or state not in celery_states.READY_STATES:
+            return super()._get_result_meta(result, state, traceback, request, **options)
+        meta = {"status": state, "result": result, "traceback": traceback}
+        meta |= {"children": self.current_task_children(request), "date_done": self.app.now().isoformat()}
+        for name, field in (("group_id", "group"), ("parent_id", "parent_id")):
+            if value := getattr(request, field, None):
+                meta[name] = value
+        return meta
 
     def _begin_end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, stored: bool) -> None:
         if running := find(task_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import cache
 
 from billiard.process import current_process
 from celery.utils.nodenames import anon_nodename
@@ -14,13 +15,25 @@ VARIABLE = "JOBKIT_WORKER"
 
 def become_worker(hostname: str) -> str:
     """Take a new boot: node names repeat (fixed ``-n``, scaled containers), boots do not."""
-    os.environ[VARIABLE] = f"{hostname}|{secrets.token_urlsafe(6)}"
-    return os.environ[VARIABLE]
+    return be(f"{hostname}|{secrets.token_urlsafe(6)}")
+
+
+def be(worker: str) -> str:
+    """Be this worker, as ``node|boot``, or none: this process, and those that it starts."""
+    os.environ[VARIABLE] = worker
+    _worker_of.cache_clear()
+    return worker
 
 
 def worker() -> str:
     """The worker this process belongs to, as ``node|boot``; a client's name where there is none."""
-    return os.environ.get(VARIABLE) or f"{anon_nodename()}|"
+    return _worker_of(os.getpid()) or f"{anon_nodename()}|"
+
+
+@cache
+def _worker_of(pid: int) -> str:
+    # Reading the environment takes longer than all else that a claim asks of Python.
+    return os.environ.get(VARIABLE, "")
 
 
 def name() -> str:
@@ -30,7 +43,7 @@ def name() -> str:
 
 def in_worker() -> bool:
     """Is this a worker, or one of its children?"""
-    return VARIABLE in os.environ
+    return bool(_worker_of(os.getpid()))
 
 
 def in_pool_child() -> bool:

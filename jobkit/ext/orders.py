@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 
 from jobkit.errors import StoreError
 from jobkit.store import JobStore, workers
@@ -50,7 +51,12 @@ def say_blocked(blocked: bool) -> None:
 
 def may_be_blocked() -> bool:
     """Has a claim to look at the blocks?  A memory read; a child that was not forked always looks."""
-    return bool(_page[16]) or "FORKED_BY_MULTIPROCESSING" in os.environ
+    return bool(_page[16]) or not _shares_page(os.getpid())
+
+
+@cache
+def _shares_page(pid: int) -> bool:
+    return "FORKED_BY_MULTIPROCESSING" not in os.environ
 
 
 def _every_second() -> int:
@@ -59,7 +65,7 @@ def _every_second() -> int:
 
 def reader() -> Callable[[], int]:
     """How this process learns of orders: from the shared page, or by looking once a second where it was not forked."""
-    return _every_second if "FORKED_BY_MULTIPROCESSING" in os.environ else number
+    return number if _shares_page(os.getpid()) else _every_second
 
 
 class Listener(threading.Thread):

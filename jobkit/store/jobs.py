@@ -385,7 +385,9 @@ class JobStore:
             raise IllegalTransition(job=job_id, source=state, target=rest[0])
         if strict and code == "fenced":
             raise Fenced(job_id=job_id, run=run)
-        rows = list(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True)) if code == "ok" else []
+        if not rest or code != "ok":
+            return Verdict(code, state, int(run))
+        rows = list(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True))
         owed = tuple(row for row in rows if row[2])
         return Verdict(code, state, int(run), owed, tuple(row[0] for row in rows if not row[2]))
 

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from jobkit.store.calls import evalsha, written
+from jobkit.store.calls import Calls, written
 from jobkit.store.graph import lua_graph
 from jobkit.store.keys import lua_names
 
@@ -73,6 +73,7 @@ class Scripts:
 
     def __init__(self, client: Redis, base: str, *, test_clock: bool = False) -> None:
         self._client, self._base, self._test_clock = client, base, test_clock
+        self._call = Calls(client)
         self._flags = True
         self._hashes: dict[str, str] = {}
 
@@ -80,7 +81,7 @@ class Scripts:
         """Run a script; it is loaded again where Redis lost it (restart, fail-over, SCRIPT FLUSH)."""
         sha = self._hashes.get(name) or self._hash(name)
         try:
-            return evalsha(self._client, sha, self._base, args)
+            return self._call(sha, self._base, args)
         except NoScriptError:
             return self._load_and_run(name, written(args))
 

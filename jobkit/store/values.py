@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ class Settled(NamedTuple):
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """What there is room for: `jobs` and `bytes` of ended jobs (None: any), of which none goes before `least` ms
     unless memory itself is at stake; `gone_jobs` of those that went stay known, for `gone_ms` at most; `pins` of one
@@ -88,7 +89,11 @@ class Limits:
 
     def text(self, keep: int | str = "") -> str:
         """As the scripts read it; `keep` is for how many ms the job at hand is kept."""
-        parts = (keep, self.jobs, self.least, self.bytes, self.gone_jobs, self.gone_ms)
+        return f"{keep}{self._rest}"
+
+    @cached_property
+    def _rest(self) -> str:
+        parts = ("", self.jobs, self.least, self.bytes, self.gone_jobs, self.gone_ms)
         return ";".join("" if part is None else str(part) for part in parts)
 
 

@@ -36,6 +36,11 @@ from jobkit.testing import eventually
 UTC = timezone.utc
 
 
+def status(jobs: JobKit, name: str) -> Any:
+    """How a definition stands."""
+    return jobs.definitions.get(name).status
+
+
 @pytest.fixture
 def nightly(jobs: JobKit, add: Any) -> Any:
     return jobs.definitions.create("nightly", task=add, schedule=crontab(hour=3, minute=0), data={"a": 1, "b": 2})
@@ -108,7 +113,7 @@ def test_queue_now_says_what_became_of_it(jobs: JobKit, nightly: Any) -> None:
 def test_queue_within(jobs: JobKit, nightly: Any) -> None:
     within = jobs.definitions.queue_within
     assert [within("nightly", s).verdict.value for s in (60, 90, 30)] == ["queued", "joined", "advanced"]
-    assert jobs.definitions.get("nightly").status.state is FiveState.SCHEDULED
+    assert status(jobs, "nightly").state is FiveState.SCHEDULED
     with pytest.raises(InvalidOption):
         within("nightly", -1)
 
@@ -116,7 +121,7 @@ def test_queue_within(jobs: JobKit, nightly: Any) -> None:
 def test_queue_one_time(jobs: JobKit, add: Any) -> None:
     answer = jobs.definitions.queue_one_time(task=add, data={"a": 1, "b": 1}, keep_days=0)
     assert answer.verdict is Queued.QUEUED
-    assert jobs.definitions.get(answer.job_id[1:]).status.state is FiveState.QUEUED
+    assert status(jobs, answer.job_id[1:]).state is FiveState.QUEUED
     assert history.trim(jobs.store) == 1
     with pytest.raises(DefinitionUnknown):
         jobs.definitions.get(answer.job_id[1:])
@@ -282,12 +287,12 @@ def test_a_beat_entry_whose_schedule_is_of_its_own_class_is_asked(app: Celery, j
     assert all(int(b[-13:]) - int(a[-13:]) >= 300 for a, b in pairwise(times))
     # Another beat goes on where they stopped; nothing fires while it says that nothing is due, nor while it is paused.
     tide.high = False
-    asked = jobs.definitions.get(name).status.next_at
-    eventually(lambda: clerk.run_once() == 0.0 and jobs.definitions.get(name).status.next_at > asked)
+    asked = status(jobs, name).next_at
+    eventually(lambda: clerk.run_once() == 0.0 and status(jobs, name).next_at > asked)
     assert fires(jobs, name) == 4
     jobs.definitions.pause(name)
     tide.high = True
-    assert jobs.definitions.get(name).status.next_at is None
+    assert status(jobs, name).next_at is None
     assert clerk.run_once() is None
     jobs.definitions.resume(name)
     eventually(lambda: clerk.run_once() == 0.0 and fires(jobs, name) == 5)
@@ -326,7 +331,7 @@ def test_what_cannot_be_made_does_not_hold_up_the_others(
         pass
     assert "bad cannot be run" in caplog.text
     assert jobs.get("@good").state is State.QUEUED
-    assert jobs.definitions.get("bad").status.missed == 1
+    assert status(jobs, "bad").missed == 1
 
 
 def test_a_beat_without_redis_says_so_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -380,7 +385,7 @@ def test_how_they_are_coalesced_is_checked(jobs: JobKit, add: Any) -> None:
 
 def test_what_works_on_a_host_waits_while_that_is_away(jobs: JobKit, add: Any) -> None:
     def state() -> FiveState:
-        found: FiveState = jobs.definitions.get("eu").status.state
+        found: FiveState = status(jobs, "eu").state
         return found
 
     jobs.definitions.create("eu", task=add, schedule=3600, data={"a": 1, "b": 1}, host="eu-1")
@@ -399,8 +404,8 @@ def test_what_works_on_a_host_waits_while_that_is_away(jobs: JobKit, add: Any) -
 def test_who_edits_a_paused_definition_does_not_resume_it(jobs: JobKit, nightly: Any) -> None:
     jobs.definitions.pause("nightly", "closed")
     jobs.definitions.update(replace(nightly, version=2, schedules=(schedule(5),)))
-    status = jobs.definitions.get("nightly").status
-    assert (status.paused, status.next_at) == ("closed", None)
+    found = status(jobs, "nightly")
+    assert (found.paused, found.next_at) == ("closed", None)
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
@@ -413,11 +418,11 @@ def test_only_the_clock_of_redis_counts(jobs: JobKit, add: Any, hours: int) -> N
         one = jobs.definitions.create("one", task=add, schedule=1, data={"a": 1, "b": 1})
         assert one.version == 1
         beat, tries = BeatOf(jobs), 0
-        while jobs.definitions.get("one").status.fired == 0:
+        while status(jobs, "one").fired == 0:
             beat.run_once()
             tries += 1
             assert tries < 100_000
-        [(slot, late)] = jobs.definitions.get("one").status.fires
+        [(slot, late)] = status(jobs, "one").fires
     assert abs(slot - datetime.now(UTC)) < timedelta(seconds=3)
     assert late < 1
 

@@ -142,10 +142,7 @@ def test_a_connection_that_was_cut_in_the_middle_of_a_fetch_can_be_closed() -> N
         assert channel.closed  # with its transport gone it cannot be any more, and a worker ends at that
 
 
-def test_what_became_of_a_message_may_be_said_once_its_connection_was_lost(
-    jobs: JobKit, add: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(identity.VARIABLE, "w@here|boot")
+def test_what_became_of_a_message_may_be_said_once_its_connection_was_lost(jobs: JobKit, add: Any, worker: str) -> None:
     add.delay(1, 2)
     add.delay(3, 4)
     taken: list[Any] = []
@@ -166,9 +163,15 @@ def calls(jobs: JobKit, command: str) -> int:
 
 
 @pytest.fixture
-def channel(jobs: JobKit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def worker() -> Iterator[str]:
+    """This process is a worker."""
+    yield identity.be("one@here|boot")
+    identity.be("")
+
+
+@pytest.fixture
+def channel(jobs: JobKit, worker: str) -> Iterator[Any]:
     """One of a worker that may reserve eight messages."""
-    monkeypatch.setenv(identity.VARIABLE, "one@here|boot")
     with jobs.app.connection_for_read() as connection:
         connection.default_channel.basic_qos(0, 8, False)
         yield connection.default_channel

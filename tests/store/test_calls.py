@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from jobkit.store import JobStore, Plan
 from tests.store.world import World
 
 
@@ -22,8 +25,59 @@ def test_who_traces_commands_sees_scripts_too(world: World, monkeypatch: pytest.
     assert "EVALSHA" in seen
 
 
-def test_a_connection_that_redis_has_closed_is_opened_again(world: World) -> None:
+def test_a_connection_that_redis_has_closed_is_opened_again_without_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.submit()
     world.store.client.client_kill_filter(_type="normal", skipme=False)
+    monkeypatch.setattr("redis.retry.sleep", lambda seconds: pytest.fail("it waits"))
     world.claim()
     assert world.states()[-1] == "RUNNING"
+
+
+def test_the_connection_of_one_call_is_that_of_the_next(url: str, client: Redis) -> None:
+    def opened() -> int:
+        return int(client.info("stats")["total_connections_received"])
+
+    with Redis.from_url(url) as own:
+        store = JobStore(own)
+        store.create(Plan("one", "t", "m"), "client")
+        store.read("one", "state")
+        before, own.connection_pool.get_connection = opened(), pytest.fail
+        for _ in range(5):
+            store.read("one", "state")
+        assert opened() == before
+
+
+def test_a_call_that_was_cut_off_leaves_no_answer_to_the_next(url: str, client: Redis) -> None:
+    class TimeOver(Exception):
+        pass
+
+    def over(*_: Any) -> None:
+        raise TimeOver
+
+    with Redis.from_url(url) as own:
+        store = JobStore(own)
+        store.create(Plan("one", "t", "m"), "client")
+        before = signal.signal(signal.SIGALRM, over)
+        try:
+            client.client_pause(500, all=True)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(TimeOver):
+                store.read("one", "state", "task")
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert store.read("one", "task") == [b"t"]
+
+
+def test_a_child_has_connections_of_its_own(url: str) -> None:
+    with Redis.from_url(url) as own:
+        store = JobStore(own)
+        store.create(Plan("one", "t", "m"), "client")
+        child = multiprocessing.get_context("fork").Process(target=store.create, args=(Plan("two", "u", "m"), "child"))
+        child.start()
+        answers = [store.read("one", "task") for _ in range(200)]
+        child.join()
+        assert child.exitcode == 0
+        assert answers == [[b"t"]] * 200
+        assert store.read("two", "task") == [b"u"]
