@@ -28,7 +28,7 @@ from jobkit.services import retention
 from jobkit.states import Outcome, State
 from jobkit.store import End, JobStore, Limits, Plan, Settled
 from jobkit.store.footprint import footprint, per_ended_job
-from jobkit.store.scripts import source
+from jobkit.store.scripts import assembled
 
 WORKER = "worker@host|abcdefgh"
 #: What Celery stores of a task that returned a small number.
@@ -285,6 +285,7 @@ def _ends(jobs: Jobs, count: int) -> tuple[list[str], Figures]:
 
 #: Ended jobs by the thousand, each with its places; their records are small, as only their number matters.
 _FILL = """
+-- include: _retain
 local at, limits = clock(), limits_of("300000;;0;;1;1")
 for n = ARGV[1], ARGV[2] do
   local id = string.format("01990000-0000-7000-8000-%012d", n)
@@ -297,11 +298,9 @@ end
 
 
 def _hold(jobs: Jobs, count: int) -> None:
-    text = source("prune", flags=False)
-    library = text[: text.index("--[[ prune")]
     for start in range(0, count, 1000):
         last = min(start + 1000, count) - 1
-        jobs.client.eval(library + _FILL, 1, jobs.store.keys.base, start, last, State.FINISHED.value)
+        jobs.client.eval(assembled(_FILL, flags=False), 1, jobs.store.keys.base, start, last, State.FINISHED.value)
 
 
 def size(jobs: int, packed: int = 64) -> Figures:

@@ -14,16 +14,15 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from jobkit.store.calls import Calls, written
 from jobkit.store.graph import lua_graph
-from jobkit.store.keys import lua_names
+from jobkit.store.keys import KINDS, lua_names
+from jobkit.store.trimming import blocks, trimmed
 
 _FLAGS = re.compile(r"^-- flags: ([\w, -]+)\n", re.MULTILINE)
 _INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
 _INSIDE = re.compile(r"^ *-- inside: (\w+)\n", re.MULTILINE)
-_KINDS = re.compile(r'"(\w+)"')
+#: A key of a kind that is known here: what stands in front of its name is put in place.
+_KEY = re.compile(r'(?<![\w.:])key\("(\w+)"')
 _FILES = resources.files("jobkit.store") / "lua"
-
-#: What a script says that makes keys of kinds it is told.
-_ANY_KIND = "-- keys: any\n"
 
 #: Every script, by the name of its file.
 NAMES = tuple(
@@ -34,24 +33,30 @@ NAMES = tuple(
 
 
 def _read(name: str) -> str:
-    text = (_FILES / f"{name}.lua").read_text(encoding="utf-8")
-    return _INSIDE.sub(lambda found: _read(found[1]), text)
+    return (_FILES / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _whole(text: str) -> str:
+    text = _INSIDE.sub(lambda found: _read(found[1]), text)
+    return _KEY.sub(lambda found: f'named("{KINDS[found[1]]}"', text)
 
 
 @cache
 def source(name: str, *, test_clock: bool = False, flags: bool = True) -> str:
-    """The whole text of a script: flags, keys, rows of the graph, clock, library, its own includes, and itself.
+    """The whole text of a script: see `assembled`."""
+    return assembled(_read(name), test_clock=test_clock, flags=flags)
+
+
+def assembled(body: str, *, test_clock: bool = False, flags: bool = True) -> str:
+    """Flags, keys, and what this body uses of the rows of the graph, the clock, the library and its own includes.
 
     A script that says ``-- flags: allow-oom`` goes on while Redis is full: a job can end, and its worker prove itself
     alive.  Redis knows of flags since 7.0.
     """
-    body = _read(name)
     first = f"#!lua flags={found[1]}\n" if flags and (found := _FLAGS.search(body)) else ""
-    parts = dict.fromkeys(["_clock_test" if test_clock else "_clock", "_lib", *_included(name)])
-    text = lua_graph() + "".join(map(_read, parts)) + body
-    # Every call makes the table of kinds anew: most scripts name theirs, and need no others.
-    named = None if _ANY_KIND in body else {"clock", *_KINDS.findall(text)}
-    return first + lua_names(named) + text
+    parts = dict.fromkeys(["_lib", "_clock_test" if test_clock else "_clock", *_included(body)])
+    library = blocks(lua_names() + lua_graph() + "".join(map(_read, parts)), _whole)
+    return first + trimmed(library, _whole(body))
 
 
 def is_lost(exc: Exception) -> bool:
@@ -59,9 +64,9 @@ def is_lost(exc: Exception) -> bool:
     return isinstance(exc, NoScriptError)
 
 
-def _included(name: str) -> list[str]:
+def _included(text: str) -> list[str]:
     # What an include needs itself stands before it.
-    return [part for direct in _INCLUDE.findall(_read(name)) for part in (*_included(direct), direct)]
+    return [part for direct in _INCLUDE.findall(text) for part in (*_included(_read(direct)), direct)]
 
 
 class Scripts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import Any
 
 from redis import Redis
@@ -11,7 +10,7 @@ from redis import Redis
 from jobkit.client import Client
 from jobkit.states import State, steps
 from jobkit.store import Claim, JobStore, Plan, Settled, Verdict, records
-from jobkit.store.keys import lua_names
+from jobkit.store.scripts import assembled
 from tests.store.checks import ACTIVE, ENDED, Check, texts
 
 #: Redis time at which every test begins, ms.
@@ -19,10 +18,9 @@ NOW = 1_800_000_000_000
 WORKER = "w1@host|boot1"
 MESSAGE = '{"task": "shop.pack"}'
 
-_LUA = resources.files("jobkit.store") / "lua"
-_LIBRARY = lua_names() + "".join((_LUA / name).read_text("utf-8") for name in ("_clock_test.lua", "_lib.lua"))
 #: A verb that is nothing but its row of the table, made of the library every script is made of.
-_WALK = """
+_WALK = assembled(
+    """
 local job, at = load(ARGV[1]), clock()
 if seen(job, ARGV[2]) then return {"again", job.state, job.run} end
 local targets, blocked = walk(job.state or "", ARGV[3])
@@ -32,7 +30,10 @@ if born then job.run = 1 end
 record(job, targets, at, ARGV[2], "tester", "because", born)
 save(job, at)
 return {"ok", job.state, job.run}
-"""
+""",
+    test_clock=True,
+    flags=False,
+)
 
 Picture = dict[bytes, tuple[bytes, bool]]
 
@@ -98,7 +99,7 @@ class World:
 
     def walk(self, verb: str, job_id: str = "j", op: str = "walked") -> tuple[str, ...]:
         """Apply one row of the table by the generic verb."""
-        reply = self.client.eval(_LIBRARY + _WALK, 1, self.keys.base, job_id, op, steps(verb))
+        reply = self.client.eval(_WALK, 1, self.keys.base, job_id, op, steps(verb))
         return tuple(part.decode() if isinstance(part, bytes) else str(part) for part in reply)
 
     # -- looking ---------------------------------------------------------------------------------------------

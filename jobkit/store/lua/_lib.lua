@@ -2,7 +2,9 @@
 lies in the same slot.  No state is named here: walks through the graph come as arguments, see states.steps(). ]]
 local PATH_LIMIT = 16384 -- bytes of path kept; past it the oldest quarter goes
 
-local function key(kind, name) return KEYS[1] .. KINDS[kind] .. (name or "") end
+-- `key("kind", name)` is this with what stands in front of a name of that kind: `scripts.py` puts it in place.
+local function named(prefix, name) return KEYS[1] .. prefix .. (name or "") end
+local function key_of(kind, name) return named(KINDS[kind], name) end
 
 local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
 

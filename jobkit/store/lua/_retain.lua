@@ -11,7 +11,7 @@ end
 
 -- Let at most so many go: the least recently used of the owner with the most.  Of bytes no more than is needed.
 local function evict(most, at, why, limits, over)
-  local victims, index = 0, key(why == "bytes" and "weights" or "owners")
+  local victims, index = 0, why == "bytes" and key("weights") or key("owners")
   for _ = 1, most do
     if why == "bytes" and tonumber(redis.call("HGET", key("retention"), "bytes") or 0) <= limits.bytes then break end
     local owner = redis.call("ZREVRANGE", index, 0, 0)[1]

@@ -4,6 +4,7 @@
 -- include: _drop
 -- include: _kin
 -- include: _genuine
+-- rarely: bonds, join, revive, owe, newest, started
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit; a space; its digest, or ""

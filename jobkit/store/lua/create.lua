@@ -2,6 +2,7 @@
 -- include: _bonds
 -- include: _birth
 -- include: _kin
+-- rarely: bonds, leave, unlist, wipe, follow, wishes, family_of, part, rejoin
 --[[ create: record a job, or a new run of it, before its message is published; or with it, where its queue is here too.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 start, ms, "+ms" from now, or ""  6 predecessor's id or ""  7 "1" to wait without a start

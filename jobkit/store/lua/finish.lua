@@ -7,6 +7,7 @@
 -- include: _definition
 -- include: _history
 -- include: _again
+-- rarely: came_of, bonds, conclude, message_of, begin_next, owe, release, wishes, pin, wait_for, evict
 --[[ finish: end a run; store its result, begin its next run if there is one, release who waits for it, tell the waiting.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 token  7 worker, for a dead child's parent

@@ -1,4 +1,3 @@
--- keys: any
 --[[ query: one page of jobs, newest first; looks at a bounded number of entries and says where to go on.
 Entries of one score come in the order of the indexes, those of one index in its own: no text is compared here.
 KEYS  1 base of the namespace
@@ -27,7 +26,7 @@ local function wanted(state, task, owner, tags)
 end
 
 for i = 11, #ARGV, 2 do
-  local index, number = key(ARGV[i], ARGV[i + 1]), (i - 9) / 2
+  local index, number = key_of(ARGV[i], ARGV[i + 1]), (i - 9) / 2
   local part = range(number, index)
   if #part >= 2 * budget then complete = false end
   for j = 1, #part, 2 do add(entries, {part[j], at = tonumber(part[j + 1]), index = index, number = number, nth = #entries}) end

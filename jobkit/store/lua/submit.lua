@@ -1,4 +1,5 @@
 -- include: _kin
+-- rarely: join, load, seen
 --[[ submit: record many new jobs that are alike, each with its message: all of them, or none where Redis refuses.
 KEYS  1 base of the namespace
 ARGV  1 operation  2 by  3 start, ms, "+ms" from now, or ""  4 "1" to wait without a start  5 steps of the births, as `create` has them
