@@ -16,7 +16,8 @@ from redis import Redis
 
 from jobkit import JobKit, State
 from jobkit.embedded import EmbeddedRedis
-from jobkit.ext import identity, server, transport
+from jobkit.ext import channel as channels
+from jobkit.ext import identity, server
 from jobkit.ext.transport import Transport
 from jobkit.testing import eventually
 
@@ -197,7 +198,7 @@ def test_who_has_read_answers_takes_many_at_once_again(jobs: JobKit, add: Any, c
 def test_a_busy_worker_asks_for_more_once_there_is_room_for_some(
     jobs: JobKit, add: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PAUSE", 60.0)
+    monkeypatch.setattr(channels, "PAUSE", 60.0)
     jobs.spare, came = 6, list[Any]()
     for n in range(40):
         add.delay(n, 1)
