@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
+from weakref import finalize
 
 from redis import ConnectionError, ConnectionPool, Redis, ResponseError
 from redis.utils import HIREDIS_AVAILABLE
@@ -29,6 +30,7 @@ class Calls:
     def __init__(self, client: Redis) -> None:
         self._client, self._pool, self._pid = client, client.connection_pool, os.getpid()
         self._kept: list[Any] = []
+        finalize(self, _return, self._pool, self._kept).atexit = False
         # Another kind of pool wants to see each connection again: whose master has moved, who waits for one.
         self._most = self._pool.max_connections // _SHARE if type(self._pool) is ConnectionPool else 0
 
@@ -62,7 +64,8 @@ class Calls:
 
     def _take(self) -> Any:
         if self._pid != os.getpid():
-            self._kept, self._pid = [], os.getpid()  # they are the parent's
+            self._kept.clear()  # they are the parent's
+            self._pid = os.getpid()
         try:
             return self._kept.pop()
         except IndexError:
@@ -76,6 +79,12 @@ class Calls:
         if moves:
             connection.disconnect()
         self._pool.release(connection)
+
+
+def _return(pool: ConnectionPool, kept: list[Any]) -> None:
+    """Others may share the pool with one that has gone."""
+    while kept:
+        pool.release(kept.pop())
 
 
 def _ask(connection: Any, packed: list[Any]) -> Any:

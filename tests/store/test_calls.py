@@ -49,6 +49,13 @@ def test_the_connection_of_one_call_is_that_of_the_next(url: str, client: Redis)
         assert opened() == before
 
 
+def test_one_that_has_gone_leaves_its_connection_to_the_others_of_its_pool(url: str) -> None:
+    with Redis.from_url(url, max_connections=4) as own:
+        for number in range(6):
+            JobStore(own, f"shop{number}").create(Plan("one", "t", "m"), "client")
+        assert own.ping()
+
+
 def test_a_call_that_was_cut_off_leaves_no_answer_to_the_next(url: str, client: Redis) -> None:
     class TimeOver(Exception):
         pass
