@@ -76,6 +76,20 @@ class RunningJob:
     #: What `raise_if_should_finish` raises; the seam to Celery makes it one that Celery takes for no error.
     stop_exception: type[Exception] = StopRequested
 
+    # How most runs begin, and many end.
+    outcome, message = Outcome.SUCCEEDED, ""
+    #: When it is to run once more: seconds from now, "never" without a start, None if it is not.
+    plan: float | str | None = None
+    #: True inside of `on_finished`.
+    telling = False
+    #: True once its end is being recorded, and once it is.
+    ending = ended = False
+    killed = greenlet = False
+    #: Set by the seam to Celery: how to start other jobs; and whether what follows this one waits for them.
+    family: Kin | None = None
+    deferred = False
+    _lines, _progress, _written = 0, "", 0.0
+
     def __init__(self, job_id: str, task: str, ledger: Ledger, holder: Settled, claim: Claim | None = None) -> None:
         self.id = job_id
         self.task = task
@@ -84,31 +98,17 @@ class RunningJob:
         self.tags = claim.tags if claim else ()
         #: What the record remembers of earlier restarts, per cause.
         self.restarts = claim.restarts if claim else ""
-        self.outcome = Outcome.SUCCEEDED
-        #: When it is to run once more: seconds from now, "never" without a start, None if it is not.
-        self.plan: float | str | None = None
-        #: True inside of `on_finished`.
-        self.telling = False
         #: Fields that `on_finished` leaves for the next run.
         self.left: dict[str, str] = {}
-        self.message = ""
-        #: True once its end is being recorded, and once it is.
-        self.ending = self.ended = False
         self.stop = StopSwitch(lambda: 0, lambda: State.RUNNING)
         #: The thread that runs the body, None once it is over; `fate` guards it, `killed` says it was raised into.
         self.thread: int | None = threading.get_ident()
         self.fate = threading.Lock()
-        self.killed = self.greenlet = False
-        #: Set by the seam to Celery: how to start other jobs; and whether what follows this one waits for them.
-        self.family: Kin | None = None
-        self.deferred = False
         #: The level from which on its log lines are kept; a definition can have it changed for a while.
         self.log_level = claim.newest[2] if claim and claim.newest and claim.newest[2] else "NOTSET"
         self._watchers: list[Watcher] = []
         self._ledger, self._holder = ledger, holder
         self._checkpoint = claim.checkpoint if claim else ""
-        self._lines = 0
-        self._progress, self._written = "", 0.0
 
     @property
     def holder(self) -> Settled:

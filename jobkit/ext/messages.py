@@ -33,6 +33,8 @@ DIGEST_HEADER = "job_digest"
 
 #: The headers that decide what a message runs, and within which limits.
 _DECIDING = ("id", "task", "timelimit", "expires", "retries")
+#: What `json.dumps` does, without making an encoder for each.
+encode = json.JSONEncoder().encode
 _DIGEST = re.compile(r'\{"digest": ?"([0-9a-f]+)"')
 
 #: Options of a publish that cannot be kept as text, and are found again when it is published once more.
@@ -74,7 +76,7 @@ def digest(headers: Mapping[str, Any], body: str | bytes) -> str:
 
 def said(headers: Mapping[str, Any]) -> str:
     """What headers decide."""
-    return json.dumps([headers.get(name) for name in _DECIDING])
+    return encode([headers.get(name) for name in _DECIDING])
 
 
 def hashed(said: str, body: str | bytes) -> str:

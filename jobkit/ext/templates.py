@@ -36,8 +36,6 @@ _VALUES = ("id", "kept", "base64", "digest", "args", "kwargs", "short", "shorter
 _ATOMS = frozenset({int, bool, type(None)})
 #: A text that both quote alike, and neither cuts.
 _WORD = re.compile(r"[\w .,:;@/+-]{0,50}", re.ASCII).fullmatch
-#: What `json.dumps` does, without making an encoder for each.
-_encode = json.JSONEncoder().encode
 
 
 class Template:
@@ -115,7 +113,7 @@ class Template:
         )
 
     def _row(self, job_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Row:
-        body = f"[{_encode(args)}, {_encode(kwargs) if kwargs else '{}'}, {self._embed}]"
+        body = f"[{messages.encode(args)}, {messages.encode(kwargs) if kwargs else '{}'}, {self._embed}]"
         args_text, kwargs_text = self._repr(args), self._repr(kwargs)
         raw = body.encode()
         return Row(

@@ -286,7 +286,7 @@ class JobStore:
             sure=self.claimed(job_id) if stubborn else (),
         )  # fmt: skip
         code, state, number, *kept = reply
-        checkpoint, owner, tags, holder, restarts, hook, *newest = (part.decode() for part in kept)
+        checkpoint, owner, tags, holder, restarts, hook, *newest = [part.decode() for part in kept]
         names = tuple(tag for tag in tags.split("\n") if tag)
         return Claim(
             code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook, tuple(newest)
