@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,8 @@ class Recording(_Base):
         if options or self._extended or state not in celery_states.READY_STATES:
             return super()._get_result_meta(result, state, traceback, request, **options)
         meta = {"status": state, "result": result, "traceback": traceback}
-        meta |= {"children": self.current_task_children(request), "date_done": self.app.now().isoformat()}
+        done = datetime.now(self.app.timezone).isoformat()
+        meta |= {"children": self.current_task_children(request), "date_done": done}
         for name, field in (("group_id", "group"), ("parent_id", "parent_id")):
             if value := getattr(request, field, None):
                 meta[name] = value
