@@ -3,11 +3,14 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types docs docs-check bench figures chaos parts clean
+.PHONY: help demo test test-brokers lint format types docs docs-check bench figures chaos parts clean
 
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= -n auto --dist loadfile
+# brokers other than the one everybody has, see tests/brokers.py, and the suites that are run on them
+BROKERS ?= kombu rabbitmq
+SUITES ?= tests/ext tests/acceptance tests/chaos tests/web
 RUN := $(VENV)/bin/python -m
 PIP_INSTALL := $(RUN) pip install -qq --disable-pip-version-check
 
@@ -15,13 +18,18 @@ PIP_INSTALL := $(RUN) pip install -qq --disable-pip-version-check
 PAGES := states:jobkit.drawing cli:jobkit.cli.reference benchmarks:benchmarks.page
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.demo ## see jobkit at work: a Redis, two workers, a beat, Flower and real jobs
 	@$(VENV)/bin/jobkit demo
 
 test: parts $(VENV)/.test lint types docs-check ## check everything: style, types, documents, tests (TESTS="…" are pytest's options)
 	$(RUN) pytest $(TESTS)
+
+test-brokers: parts $(VENV)/.test ## run what talks to a broker on the others: Redis as kombu has it, and RabbitMQ (half an hour)
+	@failed=; for broker in $(BROKERS); do \
+	    echo "JOBKIT_TEST_BROKER=$$broker"; JOBKIT_TEST_BROKER=$$broker $(RUN) pytest $(TESTS) $(SUITES) || failed="$$failed $$broker"; \
+	done; [ -z "$$failed" ] || { echo "FAILED on:$$failed" >&2; exit 1; }
 
 lint: $(VENV)/.test ## check the style
 	$(RUN) ruff check .

@@ -206,6 +206,8 @@ class Recorder:
         except NotConfirmed as exc:
             verdict, unsure = exc.verdict, exc  # it is recorded, so its message has to go
         _check_child(plan, verdict)
+        if together := batch.current():
+            together.recorded += 1
         if (noted := _noted.get()) is not None:
             noted.append(entry)
         if verdict.code == "told" and (running := find(plan.id)):

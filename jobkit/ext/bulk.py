@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery.canvas import Signature
 
 from jobkit.errors import NotAllSubmitted, NotConfirmed, StoreUnavailable
+from jobkit.ext import batch
 from jobkit.ext.batch import Added, Batch, batched
 from jobkit.ext.ids import uuid7
 from jobkit.ext.templates import Template, is_plain
@@ -57,7 +58,7 @@ class Bulk:
             for signature in source:
                 self._open.append(signature)
                 self.handles.append(self._one(signature))
-                if self._batch.is_full:
+                if self._batch.is_full or len(self.handles) - self._begun >= batch.JOBS:
                     self._start()
         except Exception:
             if not self._batch.failed:
@@ -85,12 +86,12 @@ class Bulk:
 
     def _one(self, signature: Any) -> Any:
         if type(signature) is not Signature or not _EVEN.issuperset(options := _options(signature)):
-            return self._submit(signature)
+            return self._alone(signature)
         name = signature["task"]
         template, same = self._templates.get(name, (None, None))
         if template and same == options and (self._again or "task_id" not in signature["options"]):
             return self._alike(template, signature)
-        handle, made = self._submit(signature), self._batch.last()
+        handle, made = self._alone(signature), self._batch.last()
         task = self._jobs.app.tasks.get(name)
         if template is None and made and task is not None and is_plain(self._jobs, task):
             with suppress(ValueError):
@@ -103,10 +104,16 @@ class Bulk:
         job_id = signature["options"].get("task_id") or uuid7()
         made = template.row(job_id, signature["args"], signature["kwargs"])
         if made is None:
-            return self._submit(signature)
+            return self._alone(signature)
         row, size = made
         self._batch.append(Added(template.like, row), size)
         return template.result(job_id)
+
+    def _alone(self, signature: Any) -> Any:
+        """Submit one that Celery makes; its id is known also where Redis does not answer."""
+        if "task_id" not in getattr(signature, "options", ()):
+            self._open[-1] = signature = _known_as(signature, uuid7())
+        return self._submit(signature)
 
     def _left(self, exc: Exception, source: Iterable[Any]) -> NotAllSubmitted:
         ids = [getattr(handle, "id", None) for handle in self.handles[self._sure :]]

@@ -72,6 +72,7 @@ class Stage:
 
     def __init__(self, module: Any, redis: Redis, worker: WorkerProcess) -> None:
         self.m, self.redis, self.worker = module, redis, worker
+        self.store: str = module.STORE
         self.app: Any = module.app
         self.jobs: JobKit = module.jobs
 

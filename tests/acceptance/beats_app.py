@@ -11,9 +11,10 @@ from celery import Celery
 from redis import Redis
 
 from jobkit import JobKit
+from tests.brokers import beside
 
 URL = os.environ["BEATS_REDIS"]
-app = Celery("beats", broker=URL, backend=URL)
+app = Celery("beats", **beside(URL))
 app.conf.update(worker_prefetch_multiplier=1, broker_transport_options={"visibility_timeout": 3600})
 jobs = JobKit(
     app, lease=2.0, renew=0.5, keeper_interval=0.2, retention=3600, retention_jobs=1_000_000,

@@ -25,6 +25,7 @@ from benchmarks.counters import snapshot
 from jobkit import JobExpired, JobKit, Outcome, State, StoreRefused
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import WorkerProcess, eventually
+from tests import brokers
 from tests.acceptance.apps import close, imported, running
 from tests.web.flowers import flower
 
@@ -100,7 +101,7 @@ def well(jobs: Any, handles: list[Any]) -> int:
 def beside(folder: Path, *options: str) -> Iterator[JobKit]:
     """The same app and worker on a Redis of their own, that always has room."""
     with EmbeddedRedis(appendonly=True) as server:
-        app = Celery("beside", broker=server.url, backend=server.url, set_as_current=False)
+        app = Celery("beside", **brokers.beside(server.url), set_as_current=False)
         jobs = JobKit(app)
         folder.mkdir()
         with running(APP, {"JOBKIT_TEST_URL": server.url}, folder, *options) as worker:

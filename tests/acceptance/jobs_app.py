@@ -13,10 +13,11 @@ from celery.exceptions import Reject
 from redis import Redis
 
 from jobkit import JobKit
+from tests.brokers import beside
 
 STORE = os.environ["JOBS_STORE"]
 
-app = Celery("jobs", broker=os.environ.get("JOBS_BROKER", STORE), backend=os.environ.get("JOBS_RESULTS", STORE))
+app = Celery("jobs", **{**beside(STORE), "backend": os.environ.get("JOBS_RESULTS", STORE)})
 app.conf.jobkit_celery_results = "JOBS_CELERY_RESULTS" in os.environ
 jobs = JobKit(app, backend=STORE, keeper_interval=0.1)
 

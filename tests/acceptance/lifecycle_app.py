@@ -16,9 +16,10 @@ from celery import Celery, group
 from celery.exceptions import Ignore, Reject
 
 from jobkit import Backoff, Ending, JobKit, Policy, Semaphore, State
+from tests import brokers
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
-app = Celery("lifecycle", broker=os.environ.get("JOBKIT_TEST_BROKER", URL), backend=URL)
+app = Celery("lifecycle", **brokers.beside(URL))
 if "JOBKIT_TEST_DEFAULTS" not in os.environ:
     app.conf.update(jobkit_renew=0.5, jobkit_keeper_interval=0.2)
     app.conf.jobkit_lease = float(os.environ.get("JOBKIT_TEST_LEASE", "2"))
@@ -28,7 +29,7 @@ if "JOBKIT_TEST_LIMIT" in os.environ:
     app.conf.jobkit_on_finished_limit = float(os.environ["JOBKIT_TEST_LIMIT"])
 app.conf.jobkit_priorities = "JOBKIT_TEST_PRIORITIES" in os.environ
 app.conf.jobkit_ageing = 1.0
-if "JOBKIT_TEST_BROKER" in os.environ:
+if brokers.kind() == "rabbitmq":
     app.conf.task_queue_max_priority = 10
 jobs = JobKit(app)
 

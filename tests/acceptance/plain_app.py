@@ -16,9 +16,11 @@ from celery.result import allow_join_result
 from celery.worker.request import Request
 from redis import Redis
 
+from tests.brokers import beside
+
 URL = os.environ["SHOP_REDIS"]
 
-app = Celery("shop", broker=URL, backend=URL)
+app = Celery("shop", **beside(URL))
 app.conf.update(
     accept_content=["json", "pickle"],
     result_extended=True,

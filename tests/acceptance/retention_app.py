@@ -10,9 +10,10 @@ from typing import Any
 from celery import Celery
 
 from jobkit import JobKit
+from tests.brokers import beside
 
 URL = os.environ.get("JOBKIT_TEST_URL", "redis://localhost:1/0")
-app = Celery("retention", broker=URL, backend=URL, set_as_current=False)
+app = Celery("retention", **beside(URL), set_as_current=False)
 app.conf.update(jobkit_keeper_interval=0.2, worker_prefetch_multiplier=8)
 jobs = JobKit(
     app,

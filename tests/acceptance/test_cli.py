@@ -23,6 +23,7 @@ from jobkit.cli import exits, jobs
 from jobkit.cli.main import jobkit
 from jobkit.store import End, Plan, Settled
 from jobkit.testing import WorkerFactory
+from tests.brokers import beside, shipped, variables
 
 ROOT = Path(__file__).parents[2]
 CREATE_DISK = "workers.jobs.disks.create_disk"
@@ -31,7 +32,7 @@ Call = Callable[..., Result]
 
 
 def make_app(url: str) -> Celery:
-    return Celery("cli_shop", broker=url, backend=url, set_as_current=False)
+    return Celery("cli_shop", **beside(url), set_as_current=False)
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def submit(kit: JobKit, tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def worker(worker_process: WorkerFactory, jobkit_store_url: str) -> Callable[[], Any]:
-    env = {"CELERY_BROKER_URL": jobkit_store_url, "CELERY_RESULT_BACKEND": jobkit_store_url}
-    return lambda: worker_process("workers", env=env, concurrency=1, cwd=ROOT)
+    env = variables(jobkit_store_url)
+    return lambda: worker_process(shipped(), env=env, concurrency=1, cwd=ROOT)
 
 
 def found(result: Result) -> Any:
@@ -157,7 +158,7 @@ def test_without_redis_it_says_so_in_bounded_time(
 
 
 def test_ctrl_c_ends_a_watch(jobkit_store_url: str, submit: Callable[..., str]) -> None:
-    env = {**os.environ, "CELERY_BROKER_URL": jobkit_store_url, "CELERY_RESULT_BACKEND": jobkit_store_url}
+    env = {**os.environ, **variables(jobkit_store_url)}
     command = [sys.executable, "-u", "-m", "jobkit.cli.main", "-A", "workers.app", "watch", submit(), "--json"]
     child = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import NotRegistered, TaskRevokedError
 from kombu.exceptions import ContentDisallowed
-from redis import Redis
 
 from jobkit import JobUnknown, Outcome
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import eventually
 from tests.acceptance.apps import JOBS_APP, Stage, close, open_stage
+from tests.brokers import beside, put, waiting
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,7 @@ def stage(jobkit_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def client(stage: Stage) -> Iterator[Any]:
     """A client without jobkit, which knows the tasks by their names."""
-    store = stage.app.conf.broker_url
-    app = Celery("client", broker=store, backend=store, set_as_current=False)
+    app = Celery("client", **beside(stage.store), set_as_current=False)
     app.jobs = lambda name, *args: app.signature(f"{JOBS_APP}.{name}", args)
     yield app
     close(app)
@@ -116,13 +115,16 @@ def test_what_its_worker_does_not_accept(client: Any, stage: Stage) -> None:
 
 def test_redelivered_after_its_end_it_is_not_run_again(client: Any, stage: Stage) -> None:
     result = client.jobs("add", 20, 1).set(queue="aside").delay()
-    (message,) = pop_all(stage.redis, "aside")
-    stage.redis.lpush("celery", message)
+    (message,) = waiting(client, "aside", keep=False)
+    put(client, "celery", message)
     assert result.get(timeout=10) == 21
 
-    again = json.loads(message)
-    again["headers"]["redelivered"] = again["properties"]["delivery_info"]["redelivered"] = True
-    stage.redis.lpush("celery", json.dumps(again))
+    again = deepcopy(message)
+    again["headers"]["redelivered"] = again["properties"].setdefault("delivery_info", {})["redelivered"] = True
+    stage.app.control.cancel_consumer("celery", reply=True, timeout=5)
+    put(client, "celery", again)
+    assert waiting(client), "RabbitMQ says of what was looked at that it is delivered again"
+    stage.app.control.add_consumer("celery", reply=True, timeout=5)
     eventually(lambda: f"delivery of {JOBS_APP}.add[{result.id}] dropped: the job is FINISHED" in stage.worker.log)
     assert stage.notes(result.id) == ["added"]
     assert stage.path(result.id) == "QUEUED RUNNING FINISHED"
@@ -130,15 +132,9 @@ def test_redelivered_after_its_end_it_is_not_run_again(client: Any, stage: Stage
 
 def test_delivered_twice_at_once_it_runs_once(client: Any, stage: Stage) -> None:
     result = client.jobs("wait_for", "twice").set(queue="aside").delay()
-    (message,) = pop_all(stage.redis, "aside")
-    stage.redis.lpush("celery", message, message)
+    (message,) = waiting(client, "aside", keep=False)
+    put(client, "celery", message, message)
     eventually(lambda: f"delivery of {JOBS_APP}.wait_for[{result.id}] dropped: the job is RUNNING" in stage.worker.log)
     stage.go("twice")
     assert result.get(timeout=10) == "went on"
     assert stage.notes(result.id) == ["begun"]
-
-
-def pop_all(redis: Redis, queue: str) -> list[str]:
-    """The messages that wait in a queue."""
-    found: Any = redis.lpop(queue, 100)
-    return [message.decode() for message in found]

@@ -13,6 +13,7 @@ from celery import Celery
 import workers
 from jobkit import Job, JobKit, Outcome, State
 from jobkit.testing import WorkerFactory
+from tests.brokers import beside, shipped, variables
 from workers.disk_list import read_list
 
 SAMPLES = Path(workers.__file__).parent
@@ -24,15 +25,15 @@ Ended = Callable[..., Job]
 @pytest.fixture
 def jobs(jobkit_store_url: str) -> Iterator[JobKit]:
     """A client that knows the tasks by name only."""
-    with Celery("client", broker=jobkit_store_url, backend=jobkit_store_url, set_as_current=False) as app:
+    with Celery("client", **beside(jobkit_store_url), set_as_current=False) as app:
         yield JobKit(app)
 
 
 @pytest.fixture
 def ended(jobs: JobKit, jobkit_store_url: str, worker_process: WorkerFactory) -> Ended:
     """Submit a job, have a worker do it, and return what became of it."""
-    env = {"CELERY_BROKER_URL": jobkit_store_url, "CELERY_RESULT_BACKEND": jobkit_store_url}
-    worker_process("workers", env=env, concurrency=1, cwd=SAMPLES.parent)
+    env = variables(jobkit_store_url)
+    worker_process(shipped(), env=env, concurrency=1, cwd=SAMPLES.parent)
 
     def run(task: str, *args: Any) -> Job:
         handle = jobs.submit(jobs.app.signature(task, args=args))

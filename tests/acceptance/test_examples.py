@@ -18,6 +18,7 @@ from celery import Celery
 import workers
 from jobkit import JobKit, Outcome, State
 from jobkit.testing import WorkerFactory, WorkerProcess, eventually
+from tests.brokers import beside, shipped, variables
 
 ROOT = Path(workers.__file__).parent.parent
 PRESENT, IMPORT = "workers.jobs.repositories.present_repository", "workers.jobs.imports.import_rows"
@@ -26,14 +27,14 @@ PRESENT, IMPORT = "workers.jobs.repositories.present_repository", "workers.jobs.
 @pytest.fixture
 def jobs(jobkit_store_url: str) -> Iterator[JobKit]:
     """A client that knows the tasks by name only."""
-    with Celery("client", broker=jobkit_store_url, backend=jobkit_store_url, set_as_current=False) as app:
+    with Celery("client", **beside(jobkit_store_url), set_as_current=False) as app:
         yield JobKit(app)
 
 
 @pytest.fixture
 def start(jobkit_store_url: str, worker_process: WorkerFactory) -> Callable[[], WorkerProcess]:
-    env = {"CELERY_BROKER_URL": jobkit_store_url, "CELERY_RESULT_BACKEND": jobkit_store_url}
-    return lambda: worker_process("workers", env=env, concurrency=2, cwd=ROOT)
+    env = variables(jobkit_store_url)
+    return lambda: worker_process(shipped(), env=env, concurrency=2, cwd=ROOT)
 
 
 @pytest.fixture

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from celery.exceptions import TaskRevokedError
 
 from jobkit import IllegalTransition, Outcome, State
 from jobkit.testing import WorkerProcess, eventually
+from tests.brokers import kind, put
 
 Start = Callable[..., WorkerProcess]
 S = State
@@ -106,27 +107,28 @@ def test_waiting_jobs_start_when_they_may(lifecycle: ModuleType, start_worker: S
     assert states(lifecycle, behind.id) == [S.WAITING_FOR_PREDECESSOR, S.QUEUED, S.RUNNING, S.FINISHED]
 
 
-def envelope(body: bytes, **headers: object) -> bytes:
+def envelope(body: bytes, **headers: object) -> dict[str, Any]:
     properties = {
         "delivery_info": {"exchange": "", "routing_key": "celery"},
         "delivery_tag": "t",
         "body_encoding": "base64",
     }
-    message = {
+    return {
         "body": b64encode(body).decode(),
         "headers": headers,
         "properties": properties,
         "content-type": "application/json",
         "content-encoding": "utf-8",
     }
-    return json.dumps(message).encode()
 
 
 def test_messages_that_are_none_harm_nobody(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
     forged = {"task": lifecycle.add.name, "id": "x", "lang": "py", "job_run": 1, "argsrepr": "", "kwargsrepr": ""}
-    lifecycle.jobs.store.client.lpush(
+    broken = [{"body": "?", "headers": {}}] if kind() != "rabbitmq" else []
+    put(
+        lifecycle.app,
         "celery",
-        b'{"body": "?", "headers": {}}',
+        *broken,
         envelope(b"{not json", **{**forged, "id": "y"}),
         envelope(b"[[1, 2], {}, {}]", **forged),
         envelope(b"[[1, 2], {}, {}]", **{**forged, "id": "z", "task": "nobody.knows"}),

@@ -12,6 +12,7 @@ from celery import Celery
 
 from jobkit import JobUnknown, Lock, Rate, State
 from jobkit.testing import WorkerProcess, eventually
+from tests.brokers import beside
 
 Start = Callable[..., WorkerProcess]
 
@@ -95,7 +96,7 @@ def test_a_client_that_does_not_know_the_policy_passes_no_lock(
     lifecycle: ModuleType, start_worker: Start, notes: Path, jobkit_store_url: str
 ) -> None:
     holder = lifecycle.tidies.delay("a", 0.5)
-    with Celery("elsewhere", broker=jobkit_store_url, backend=jobkit_store_url) as elsewhere:
+    with Celery("elsewhere", **beside(jobkit_store_url)) as elsewhere:
         sent = elsewhere.send_task("lifecycle_app.tidies", ("a", 0), task_id="from-elsewhere")
         start_worker(concurrency=4)
         holder.get(timeout=20)

@@ -15,6 +15,7 @@ from aiosmtpd.controller import Controller
 
 from jobkit import Execution, JobKit, Outcome
 from jobkit.testing import WorkerFactory, eventually
+from tests.brokers import shipped, variables
 
 ROOT = Path(__file__).parents[2]
 REFUSAL = "550 5.7.1 Client does not have permissions to send as this sender"
@@ -52,16 +53,16 @@ def mail() -> Iterator[tuple[MailServer, str]]:
 @pytest.fixture
 def jobs(jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch, worker_process: WorkerFactory) -> Iterator[JobKit]:
     """The example workers, and one of them."""
-    env = {"CELERY_BROKER_URL": jobkit_store_url, "CELERY_RESULT_BACKEND": jobkit_store_url}
+    env = variables(jobkit_store_url)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "workers"]:
+    for name in [name for name in sys.modules if name.startswith(("workers", "tests.shipped"))]:
         monkeypatch.delitem(sys.modules, name)
-    worker_process("workers.app", env=env, cwd=ROOT)
-    kit: JobKit = importlib.import_module("workers.app").jobs
+    worker_process(shipped(), env=env, cwd=ROOT)
+    kit: JobKit = importlib.import_module(shipped()).jobs
     yield kit
     kit.close()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "workers"]:
+    for name in [name for name in sys.modules if name.startswith(("workers", "tests.shipped"))]:
         del sys.modules[name]
 
 

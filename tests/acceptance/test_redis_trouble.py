@@ -17,6 +17,7 @@ from redis import Redis
 from jobkit import JobExpired, Outcome, State, StoreRefused
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import WorkerProcess, eventually
+from tests import brokers
 from tests.acceptance.full import fill
 
 Start = Callable[..., WorkerProcess]
@@ -61,6 +62,17 @@ def states(handle: Any) -> list[State]:
     return [step.target for step in handle.history()]
 
 
+def misses_it(worker: WorkerProcess) -> None:
+    """Return once the worker has noticed that Redis is away: as its broker, or as what its lease is in."""
+    said = "keeper: heartbeat failed" if brokers.kind() == "rabbitmq" else "Cannot connect to"
+    eventually(lambda: said in worker.log, 20)
+
+
+def succeeded(*handles: Any) -> None:
+    for handle in handles:
+        assert eventually(lambda handle=handle: came_of(handle), 30) is Outcome.SUCCEEDED  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
     pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
@@ -73,8 +85,9 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
         with pytest.raises(StoreRefused, match="maxmemory"):
             lifecycle.add.delay(1, 1)
         # What was accepted before it was full is run: what that takes is less than what it gives back.
-        for handle in (*first, *waiting):
-            assert eventually(lambda handle=handle: came_of(handle), 30) is Outcome.SUCCEEDED  # type: ignore[misc]
+        if brokers.kind() != "kombu":  # whose worker needs room for each message it takes
+            succeeded(*first, *waiting)
+    succeeded(*first, *waiting)
     assert lifecycle.add.delay(2, 2).get(timeout=20) == 4
     assert worker.alive
     ran = [line.split()[1] for line in notes.read_text().splitlines() if line.startswith("body")]
@@ -130,11 +143,11 @@ def test_what_was_reserved_when_redis_went_away_runs_once(
     at_work = lifecycle.hangs.delay(3)
     running(at_work)
     others = [lifecycle.add.delay(n, 1) for n in range(8)]
-    eventually(lambda: lifecycle.jobs.store.client.llen("celery") == 4)
+    eventually(lambda: brokers.length(lifecycle.app) == 4)
     server.kill()
     # Nothing waits for Redis where the messages of others wait: the worker goes on to look for it.
-    eventually(lambda: "Cannot connect to" in worker.log, 20)
-    assert "is not back in its queue" in worker.log
+    misses_it(worker)
+    assert brokers.kind() != "redis" or "is not back in its queue" in worker.log
     server.restart()
     assert at_work.get(timeout=30) == "done"
     assert [one.get(timeout=30) for one in others] == [n + 1 for n in range(8)]
@@ -150,7 +163,7 @@ def test_a_worker_that_goes_while_redis_is_away_hears_its_processes_out(
     handle = lifecycle.add.delay(1, 1)
     eventually(lambda: "received" in worker.log)
     server.kill()
-    eventually(lambda: "Cannot connect to" in worker.log, 20)
+    misses_it(worker)
     child.resume()
     os.kill(worker.pid, signal.SIGTERM)
     server.restart()

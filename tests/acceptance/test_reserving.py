@@ -13,6 +13,7 @@ import pytest
 
 from jobkit import State
 from jobkit.testing import WorkerProcess, eventually
+from tests import brokers
 
 Start = Callable[..., WorkerProcess]
 PREFETCH = {"JOBKIT_TEST_PREFETCH": "4"}
@@ -24,8 +25,13 @@ def held(lifecycle: ModuleType) -> int:
     return sum(store.client.scard(key) for key in store.client.keys(store.keys.key("held", "*")))
 
 
+def holds(lifecycle: ModuleType, number: int) -> bool:
+    """Are so many jobs run or reserved?  Elsewhere it is for the broker to know."""
+    return brokers.kind() != "redis" or held(lifecycle) == number
+
+
 def waiting(lifecycle: ModuleType) -> int:
-    return int(lifecycle.jobs.store.client.llen("celery"))
+    return brokers.length(lifecycle.app)
 
 
 def targets(handle: Any) -> list[State]:
@@ -39,7 +45,7 @@ def full_worker(lifecycle: ModuleType, start_worker: Start) -> tuple[WorkerProce
     eventually(lambda: all(one.job.state is State.RUNNING for one in at_work))
     others = [lifecycle.add.delay(n, 1) for n in range(20)]
     eventually(lambda: waiting(lifecycle) == 20 + 2 - 8, message=lambda: f"{waiting(lifecycle)} are in the queue")
-    eventually(lambda: held(lifecycle) == 8)
+    eventually(lambda: holds(lifecycle, 8))
     return worker, at_work, others
 
 
@@ -63,12 +69,14 @@ def test_a_worker_that_goes_down_gives_it_back(lifecycle: ModuleType, start_work
     others = [lifecycle.add.delay(n, 1) for n in range(6)]
     eventually(lambda: waiting(lifecycle) == 2, message=lambda: f"{waiting(lifecycle)} are in the queue")
     assert worker.stop() == 0
-    assert (waiting(lifecycle), held(lifecycle)) == (6, 0)
+    assert waiting(lifecycle) == 6
+    assert holds(lifecycle, 0)
     start_worker(concurrency=1)
     assert [one.get(timeout=20) for one in others] == [n + 1 for n in range(6)]
     assert all(notes.read_text().count(f"body {one.id}") == 1 for one in others)
 
 
+@brokers.only("redis", why="what is reserved goes back when the worker has ended")
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_others_need_not_wait_until_a_worker_that_goes_down_is_gone(
     lifecycle: ModuleType, start_worker: Start, notes: Path, pool: str
@@ -77,7 +85,7 @@ def test_others_need_not_wait_until_a_worker_that_goes_down_is_gone(
     at_work = lifecycle.hangs.delay(60)
     eventually(lambda: at_work.job.state is State.RUNNING)
     others = [lifecycle.add.delay(n, 1) for n in range(6)]
-    eventually(lambda: (waiting(lifecycle), held(lifecycle)) == (2, 5))
+    eventually(lambda: waiting(lifecycle) == 2 and holds(lifecycle, 5))
     os.kill(leaving.pid, signal.SIGTERM)
     eventually(lambda: (waiting(lifecycle), held(lifecycle)) == (6, 1))
     start_worker(concurrency=1)

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from jobkit import ChildFailed, InvalidOption, State
 from jobkit.cli.main import jobkit
 from jobkit.testing import WorkerProcess, eventually
+from tests import brokers
 from tests.acceptance.conftest import HERE
-from tests.acceptance.rabbit import rabbitmq
 
 Start = Callable[..., WorkerProcess]
 
@@ -69,19 +69,13 @@ def test_the_reason_of_a_failure_goes_all_the_way_down(lifecycle: ModuleType, st
     assert asyncio.run(lifecycle.jobs.areason(failed.id)) == lifecycle.jobs.reason(failed.id)
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def ranked(
-    request: pytest.FixtureRequest, jobkit_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[ModuleType]:
+@pytest.fixture(params=sorted({brokers.kind(), "rabbitmq"}))
+def ranked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The app with priorities, on both brokers."""
-    monkeypatch.setenv("JOBKIT_TEST_URL", jobkit_store_url)
     monkeypatch.setenv("JOBKIT_TEST_PRIORITIES", "1")
     monkeypatch.syspath_prepend(str(HERE))
-    if request.param == "redis":
-        yield from _imported()
-        return
-    with rabbitmq(tmp_path) as url:
-        monkeypatch.setenv("JOBKIT_TEST_BROKER", url)
+    with brokers.chosen(request, request.param):
+        monkeypatch.setenv("JOBKIT_TEST_URL", request.getfixturevalue("jobkit_store_url"))
         yield from _imported()
 
 
@@ -106,7 +100,8 @@ def test_short_jobs_go_before_long_ones_and_raised_ones_before_both(
     assert bodies == [order[3], order[2], order[1], order[0]]
 
 
-@pytest.mark.parametrize("ranked", ["redis"], indirect=True)
+@brokers.only("redis", "kombu", why="a message that waits there keeps its priority")
+@pytest.mark.parametrize("ranked", [brokers.kind()], indirect=True)
 def test_nobody_starves(ranked: ModuleType, start_worker: Start, notes: Path) -> None:
     last = ranked.takes_long.delay()
     start_worker(concurrency=1, arguments=["--prefetch-multiplier=1"])

@@ -22,6 +22,7 @@ from kombu.utils.objects import cached_property
 from jobkit import Backoff, Ending, Fenced, JobKit, Policy, StoreError
 from jobkit.store import JobStore
 from jobkit.store.scripts import Scripts
+from tests import brokers
 from tests.chaos.evidence import END, GONE, HOOK, REFUSED, SAVED, START, STARTED, UNANSWERED, Evidence
 
 #: The variable that tells a worker what its app is made of, as JSON.
@@ -117,7 +118,7 @@ def _clocked(store: JobStore) -> JobStore:
 def make(config: Mapping[str, Any]) -> Celery:
     """The app on this `broker`, with its records in this `store`, its evidence in this file, and these settings."""
     app = Celery("chaos", broker=config["broker"], backend=config["store"], set_as_current=False)
-    app.conf.update({**QUICK, **config.get("conf", {})})
+    app.conf.update({**QUICK, **brokers.options(), **config.get("conf", {})})
     (Clocked if config.get("test_clock") else JobKit)(app)
     bodies = Bodies(Evidence(Path(config["evidence"])))
     task = partial(app.task, bind=True, shared=False, on_finished=bodies.hook())

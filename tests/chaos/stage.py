@@ -19,6 +19,7 @@ from jobkit.embedded import EmbeddedRedis
 from jobkit.states import Category, State, states
 from jobkit.store import records, workers
 from jobkit.testing import WorkerProcess, eventually
+from tests.brokers import broker
 from tests.chaos import evidence as words
 from tests.chaos.app import CONFIG, make
 from tests.chaos.evidence import Evidence, Line
@@ -101,7 +102,7 @@ class Stage:
         self.folder = folder
         self.serve(appendonly, extra)
         self.evidence = Evidence(folder / "evidence")
-        urls = {"broker": self.url(0), "store": self.url(1)}
+        urls = {"broker": broker(self.url(0)), "store": self.url(1)}
         common = {"evidence": str(self.evidence.path), "conf": dict(conf or {}), "test_clock": test_clock}
         #: What the workers are given.
         self.config: dict[str, Any] = urls | common

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from jobkit.states import State
 from jobkit.testing import eventually
+from tests.brokers import put, waiting
 from tests.chaos.evidence import SAVED, START
 from tests.chaos.nursery import Nursery
 from tests.chaos.size import size
@@ -70,13 +72,14 @@ def test_x6_what_is_forged_is_not_run(tmp_path: Path, nursery: Nursery) -> None:
     with staged(tmp_path, {"jobkit_unrecorded": False}, nursery=nursery) as stage:
         names = list(FORGERIES) * size(1, 80)
         handles = [stage.submit("steps", 2, 0.01) for _ in names]
-        waiting: Any = stage.broker.lrange("celery", 0, -1)
-        for name, message in zip(names, reversed(waiting), strict=True):
-            forged = json.loads(message)
-            FORGERIES[name](forged)
-            stage.broker.lpush("celery", json.dumps(forged))  # beside its own
-            if name.startswith(("other", "a time", "expired", "a callback")):
-                stage.broker.lrem("celery", 1, message)  # in place of its own
+        own: list[Message] = []
+        forged: list[Message] = []
+        for name, message in zip(names, waiting(stage.app, keep=False), strict=True):
+            forged.append(deepcopy(message))
+            FORGERIES[name](forged[-1])
+            if not name.startswith(("other", "a time", "expired", "a callback")):
+                own.append(message)  # the forged one comes beside it, else in its place
+        put(stage.app, "celery", *own, *forged)
         worker = stage.start()
         assert stage.judge(size(40, 200)) == []
         for handle in handles:
@@ -91,10 +94,10 @@ def test_x6_what_is_forged_is_not_run(tmp_path: Path, nursery: Nursery) -> None:
 def test_x6_who_sends_without_a_record_may_if_the_app_has_it_so(tmp_path: Path, nursery: Nursery) -> None:
     with staged(tmp_path, nursery=nursery) as stage:
         handle = stage.submit("steps", 2, 0.01)
-        foreign = json.loads(stage.broker.lrange("celery", 0, -1)[0])
+        [foreign] = waiting(stage.app)
         foreign["headers"]["id"] = "foreign"
         del foreign["headers"]["job_run"]
-        stage.broker.lpush("celery", json.dumps(foreign))
+        put(stage.app, "celery", foreign)
         stage.start()
         eventually(lambda: not handle.job.is_live and len(stage.evidence.of("foreign", SAVED)) == 2, 20)
         assert stage.judge(ignore=["nothing_is_unexpected"]) == []

@@ -11,6 +11,7 @@ import pytest
 
 from jobkit.states import State
 from jobkit.testing import eventually
+from tests.brokers import kind
 from tests.chaos.evidence import END, REFUSED, START
 from tests.chaos.size import only_full, size
 from tests.chaos.stage import Stage, Worker
@@ -26,7 +27,8 @@ def wired(stage: Stage, number: int = 2, **options: Any) -> Iterator[list[tuple[
         found = []
         for seed in range(number):
             wire = open_wires.enter_context(closing(Wire(stage.server.url, seed)))
-            urls: dict[str, Any] = {name: wire.url(stage.config[name]) for name in ("broker", "store")}
+            wires = ("broker", "store") if kind() != "rabbitmq" else ("store",)
+            urls: dict[str, Any] = {name: wire.url(stage.config[name]) for name in wires}
             found.append((wire, stage.start(**urls, **options)))
         yield found
         for worker in stage.workers:
@@ -51,7 +53,8 @@ def test_n1_a_worker_is_cut_off(stage: Stage, leases: float) -> None:
         for handle in handles:
             assert handle.job.state is S.FINISHED
             if handle.id in mine and leases > 1:
-                assert stage.evidence.of(handle.id, START)[1].worker == other.name
+                # RabbitMQ, which is not cut off, goes on to give messages to both.
+                assert kind() == "rabbitmq" or stage.evidence.of(handle.id, START)[1].worker == other.name
                 assert stage.evidence.of(handle.id, REFUSED) or stage.evidence.of(handle.id, END)
             else:
                 assert handle.job.run == 1

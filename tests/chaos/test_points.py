@@ -14,6 +14,7 @@ import pytest
 
 from jobkit.states import State
 from jobkit.testing import eventually
+from tests.brokers import length
 from tests.chaos.app import CONFIG
 from tests.chaos.evidence import ACCEPTED, GONE, HOOK, START
 from tests.chaos.nursery import Nursery
@@ -91,7 +92,7 @@ def test_a_client_dies_before_it_publishes(stage: Stage) -> None:
     )
     assert client.returncode == -signal.SIGKILL
     assert stage.jobs.get("mine").state is State.QUEUED
-    assert stage.broker.llen("celery") == 0
+    assert length(stage.app) == 0
     stage.evidence.note(ACCEPTED, "mine")
     stage.start()
     assert stage.judge() == []

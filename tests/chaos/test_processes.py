@@ -13,6 +13,7 @@ import pytest
 
 from jobkit.states import State
 from jobkit.testing import eventually
+from tests.brokers import length
 from tests.chaos.app import DEATHS
 from tests.chaos.cancels import killed, seen
 from tests.chaos.evidence import GONE, HOOK, REFUSED, SAVED, START
@@ -91,7 +92,7 @@ def test_p5_a_job_that_kills_its_worker_ends_after_its_restarts(stage: Stage) ->
     assert handle.job.state is S.ABORTED
     assert len(stage.evidence.of(handle.id, HOOK)) == 4
     assert all(neighbour.job.state is S.FINISHED and neighbour.job.run == 1 for neighbour in neighbours)
-    assert stage.broker.llen("mine") == 0
+    assert length(stage.app, "mine") == 0
 
 
 def test_p5_a_job_the_system_kills_ends_after_its_restarts(stage: Stage) -> None:

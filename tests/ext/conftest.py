@@ -8,12 +8,13 @@ import pytest
 from celery import Celery
 
 from jobkit import JobKit
+from tests.brokers import beside
 
 
 @pytest.fixture
 def app(jobkit_store_url: str) -> Celery:
     """A small Celery app."""
-    app = Celery("small", broker=jobkit_store_url, backend=jobkit_store_url)
+    app = Celery("small", **beside(jobkit_store_url))
 
     @app.task(name="small.add", shared=False)
     def add(a: int, b: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -32,6 +33,7 @@ from jobkit.ext.beat import BeatOf, Scheduler
 from jobkit.states import FiveState, State
 from jobkit.store import Plan, definitions, history
 from jobkit.testing import eventually
+from tests.brokers import waiting
 
 UTC = timezone.utc
 
@@ -102,7 +104,7 @@ def test_queue_now_says_what_became_of_it(jobs: JobKit, nightly: Any) -> None:
         "{'a': 1, 'b': 2}",
         ("@nightly",),
     )
-    assert jobs.app.connection_for_read().default_channel.client.llen("celery") == 1
+    assert len(waiting(jobs.app)) == 1
     with pytest.raises(DefinitionUnknown):
         jobs.definitions.queue_now("nobody")
     jobs.definitions.update(replace(jobs.definitions.get("nightly"), enabled=Enabled.FULLY_DISABLED))
@@ -245,8 +247,8 @@ def test_existing_beat_entries_keep_working(app: Celery, jobs: JobKit, add: Any)
     while not (jobs_ := jobs.query(tag=f"@{found.id}").jobs):
         beat.run_once()
     assert (jobs_[0].queue, jobs_[0].args) == ("slow", "[1, 2]")
-    [message] = app.connection_for_read().default_channel.client.lrange("slow", 0, 0)
-    assert b"celery_beat_task" in message
+    message = waiting(app, "slow")[-1]
+    assert "celery_beat_task" in json.dumps(message)
     claim = jobs.store.claim(jobs_[0].id, 1, "t", "w|b", 1, redelivered=False, plan=Plan(jobs_[0].id, "small.add", ""))
     assert claim.newest[:2] == ("", "")
     del app.conf.beat_schedule["old"]

@@ -20,14 +20,17 @@ from jobkit.embedded.programs import bundled_server, find_server
 from jobkit.store.durability import WAIT, Durability
 from jobkit.store.jobs import JobStore
 from jobkit.testing import eventually
+from tests.acceptance.apps import close
+from tests.brokers import beside, only, waiting
 from tests.store.world import plan
 
 PATIENCE = 1.0
+confirmed_together = only("redis", why="each job is confirmed by itself")
 
 
 @contextmanager
 def app_on(url: str, durability: str, **options: Any) -> Iterator[tuple[JobKit, Any]]:
-    app = Celery("small", broker=url, backend=url)
+    app = Celery("small", **beside(url))
 
     @app.task(name="small.add", shared=False)
     def add(a: int, b: int) -> int:
@@ -37,7 +40,7 @@ def app_on(url: str, durability: str, **options: Any) -> Iterator[tuple[JobKit, 
     with app.producer_or_acquire() as producer:
         producer.connection.connect()
     yield jobs, add
-    jobs.close()
+    close(app)
 
 
 class Pair:
@@ -130,7 +133,7 @@ def test_submitted_again_it_is_confirmed_and_runs_once(pair: Pair) -> None:
         [handle] = jobs.submit_many([again], again=True)
         assert handle.id == caught.value.job_id
         assert (jobs.get(handle.id).state, jobs.get(handle.id).run) == (State.QUEUED, 1)
-        assert jobs.store.client.llen("celery") == 1
+        assert len(waiting(jobs.app)) == 1
 
 
 def test_submitted_again_it_is_recorded_anew_where_it_went_with_its_master(pair: Pair) -> None:
@@ -146,6 +149,7 @@ def test_submitted_again_it_is_recorded_anew_where_it_went_with_its_master(pair:
         assert jobs.get(caught.value.job_id).state is State.QUEUED
 
 
+@confirmed_together
 def test_many_that_went_to_two_masters_are_not_accepted(pair: Pair) -> None:
     def signatures(add: Any) -> Iterator[Any]:
         for n in range(600):
@@ -162,6 +166,7 @@ def test_many_that_went_to_two_masters_are_not_accepted(pair: Pair) -> None:
         assert jobs.counts()[State.QUEUED] == 600
 
 
+@confirmed_together
 def test_many_are_accepted_a_span_at_a_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobkit.ext.batch.SPAN", 500)
     with app_on(pair.url, "replica") as (jobs, add):

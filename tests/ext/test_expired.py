@@ -15,6 +15,7 @@ from jobkit import InvalidOption, JobExpired, JobKit, JobUnknown, Outcome, State
 from jobkit.ext import ends
 from jobkit.ext.ids import uuid7
 from jobkit.store import End, Plan, Settled
+from tests.brokers import beside
 
 
 def end(jobs: JobKit, job_id: str, task: Any = None) -> None:
@@ -84,7 +85,7 @@ class Retaining:
 
 
 def kit(url: str, conf: dict[str, Any] | None = None, **options: Any) -> JobKit:
-    app = Celery("other", broker=url, backend=url, set_as_current=False)
+    app = Celery("other", **beside(url), set_as_current=False)
     app.conf.update(conf or {})
     return JobKit(app, **options)
 

@@ -17,6 +17,7 @@ from kombu.messaging import Producer
 from jobkit import JobKit, Lock, Policy, State, StoreUnavailable
 from jobkit.embedded import EmbeddedRedis
 from jobkit.ext import amqp
+from tests.brokers import beside, only, waiting
 from tests.ext.test_submit import connected
 
 
@@ -39,15 +40,16 @@ def sent(jobs: JobKit, add: Any, by_celery: list[str]) -> Any:
     """A task that was sent twice: first to connect, then to learn."""
     add.delay(0, 0)
     add.delay(0, 1)
-    jobs.store.client.delete("celery")
+    waiting(jobs.app, keep=False)
     by_celery.clear()
     return add
 
 
 def queue(jobs: JobKit) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in jobs.store.client.lrange("celery", 0, -1)[::-1]]
+    return waiting(jobs.app)
 
 
+@only("redis", why="Celery makes each message")
 def test_the_third_is_like_the_second(jobs: JobKit, sent: Any, by_celery: list[str]) -> None:
     handles = [sent.delay(n, b=n) for n in range(3)]
     assert by_celery == []
@@ -196,7 +198,7 @@ def test_each_thread_and_each_process_says_who_it_is(jobs: JobKit, app: Celery, 
 
 def test_without_redis_it_is_refused_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedRedis() as server:
-        app = Celery("alone", broker=server.url, backend=server.url)
+        app = Celery("alone", **beside(server.url))
         jobs = JobKit(app, patience=0.2)
 
         @app.task(name="alone.task", shared=False)

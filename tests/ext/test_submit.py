@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from celery import Celery, group, signals
@@ -26,6 +25,7 @@ from jobkit import (
     config,
 )
 from jobkit.embedded import EmbeddedRedis
+from tests.brokers import beside, waiting
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def test_a_start_time_keeps_the_message_out_of_the_broker(jobs: JobKit, add: Any
     assert job.start_at is not None
     assert abs((job.start_at - start).total_seconds()) < 0.01
     assert add.apply_async((1, 2), countdown=60).job.state is State.WAITING_FOR_START
-    assert jobs.store.client.llen("celery") == 0
+    assert waiting(jobs.app) == []
 
 
 def test_celerys_signals_are_sent_once_by_who_submits_and_their_changes_are_kept(jobs: JobKit, add: Any) -> None:
@@ -96,8 +96,8 @@ def test_celerys_signals_are_sent_once_by_who_submits_and_their_changes_are_kept
         assert told == ["before", "after t1"]
         jobs.change_start_time(handle.id, datetime.now(timezone.utc))
         assert told == ["before", "after t1"]
-    [message] = cast(Any, jobs.store.client).lrange("celery", 0, -1)
-    headers = json.loads(message)["headers"]
+    [message] = waiting(jobs.app)
+    headers = message["headers"]
     assert (headers["id"], headers["trace_parent"], headers["job_run"]) == (handle.id, "t1", 1)
 
 
@@ -167,7 +167,7 @@ def test_fifty_megabytes_are_refused_whole(jobs: JobKit, add: Any) -> None:
 
 
 def app_at(url: str) -> tuple[JobKit, Any]:
-    app = Celery("small", broker=url, backend=url)
+    app = Celery("small", **beside(url))
 
     @app.task(name="small.add", shared=False)
     def add(a: int, b: int) -> int:

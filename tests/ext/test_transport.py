@@ -20,6 +20,10 @@ from jobkit.ext import channel as channels
 from jobkit.ext import identity, server
 from jobkit.ext.transport import Transport
 from jobkit.testing import eventually
+from tests.brokers import only
+
+with_it = only("redis", why="it is about jobkit's transport")
+on_redis = only("redis", "kombu", why="it is about a broker that is Redis")
 
 
 @contextmanager
@@ -46,6 +50,7 @@ def without_chance(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "properties": properties}
 
 
+@with_it
 def test_delay_sends_one_command(jobs: JobKit, add: Any) -> None:
     for _ in range(3):
         add.delay(1, 2)  # until they are made like the first, by a script that is loaded
@@ -76,12 +81,14 @@ def test_the_message_is_the_one_kombu_would_have_put(jobkit_store_url: str) -> N
     assert both[0]["headers"]["job_run"] == 1
 
 
+@on_redis
 def test_people_read_the_url_they_wrote(app: Celery, jobs: JobKit) -> None:
     connection = app.connection_for_write()
     assert connection.as_uri().startswith("redis://")
     assert connection.info()["transport"] == "redis"
 
 
+@with_it
 def test_clones_and_pooled_connections_have_the_transport(app: Celery, jobs: JobKit) -> None:
     with app.producer_or_acquire() as producer:
         for connection in (app.connection_for_read(), app.connection_for_read().clone(), producer.connection):
@@ -143,6 +150,7 @@ def test_a_connection_that_was_cut_in_the_middle_of_a_fetch_can_be_closed() -> N
         assert channel.closed  # with its transport gone it cannot be any more, and a worker ends at that
 
 
+@on_redis
 def test_what_became_of_a_message_may_be_said_once_its_connection_was_lost(jobs: JobKit, add: Any, worker: str) -> None:
     add.delay(1, 2)
     add.delay(3, 4)
@@ -182,6 +190,7 @@ def consumer(channel: Any, came: list[Any]) -> Consumer:
     return Consumer(channel, [Queue("celery", no_declare=True)], on_message=came.append)
 
 
+@with_it
 def test_who_has_read_answers_takes_many_at_once_again(jobs: JobKit, add: Any, channel: Any) -> None:
     """A worker that starts asks others who they are, and reads what they say on the channel of its jobs."""
     sent, came = [add.delay(n, 1).id for n in range(8)], list[Any]()
@@ -195,6 +204,7 @@ def test_who_has_read_answers_takes_many_at_once_again(jobs: JobKit, add: Any, c
     assert calls(jobs, "brpop") == before
 
 
+@with_it
 def test_a_busy_worker_asks_for_more_once_there_is_room_for_some(
     jobs: JobKit, add: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

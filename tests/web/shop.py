@@ -8,10 +8,11 @@ from typing import Any
 from celery import Celery
 
 from jobkit import JobKit
+from tests.brokers import beside
 
 URL = os.environ.get("SHOP_REDIS", "redis://127.0.0.1:1/0")
 
-app = Celery("shop", broker=URL, backend=URL)
+app = Celery("shop", **beside(URL))
 # What has ended is looked at in all tests of a session, however long that takes.
 jobs = JobKit(app, patience=0.5, retention=3600.0)
 

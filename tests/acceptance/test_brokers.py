@@ -1,4 +1,7 @@
-"""RabbitMQ as the broker, Redis as the store."""
+"""Other brokers, with Redis as the store: Redis without jobkit's transport, and RabbitMQ.
+
+`make test-brokers` has all suites run on each; these are the tests that tell most.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,27 @@ from celery.exceptions import TaskRevokedError
 from jobkit import Outcome, State
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import eventually
+from tests import brokers
 from tests.acceptance.apps import Stage, open_stage
-from tests.acceptance.rabbit import rabbitmq
+from tests.acceptance.test_family import test_a_failed_child_may_abort_the_others  # noqa: F401
+from tests.acceptance.test_lifecycle import test_waiting_jobs_start_when_they_may  # noqa: F401
+from tests.acceptance.test_stopping import test_a_body_may_just_return_or_be_called  # noqa: F401
+from tests.acceptance.test_vanished_workers import test_a_job_that_may_run_twice_runs_again_elsewhere  # noqa: F401
+
+
+@pytest.fixture(scope="module", params=["kombu", "rabbitmq"], autouse=True)
+def broker(request: pytest.FixtureRequest) -> Iterator[str]:
+    with brokers.chosen(request, request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="module")
-def stage(jobkit_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A worker and a client on a broker of their own."""
-    with rabbitmq(tmp_path_factory.mktemp("rabbit")) as broker:
-        folder = tmp_path_factory.mktemp("stage")
-        with open_stage(folder, jobkit_redis.fresh_url(), "--prefetch-multiplier=1", JOBS_BROKER=broker) as opened:
-            yield opened
-            assert not opened.redis.exists("celery"), "a message went through Redis"
+def stage(broker: str, jobkit_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A worker and a client on that broker."""
+    url = jobkit_redis.fresh_url()
+    with open_stage(tmp_path_factory.mktemp("stage"), url, "--prefetch-multiplier=1") as opened:
+        yield opened
+        assert broker != "rabbitmq" or not opened.redis.exists("celery"), "a message went through Redis"
 
 
 def test_delay(stage: Stage) -> None:

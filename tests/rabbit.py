@@ -7,17 +7,21 @@ import shutil
 import signal
 import socket
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import pytest
-from kombu.connection import Connection
 
 from jobkit.testing import eventually
 
 #: Not the wrapper on PATH, which changes the user and the directory.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+#: Where the node of these processes is: its ports for AMQP and for its HTTP API.
+VARIABLE = "JOBKIT_TEST_RABBITMQ"
 
 
 def free_ports(count: int) -> list[int]:
@@ -31,11 +35,15 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def rabbitmq(folder: Path) -> Iterator[str]:
-    """Start a node and give its URL; without one the test is skipped, in CI it fails."""
+    """Start a node and give what `VARIABLE` is to say of it; without one the test is skipped, in CI it fails."""
     if not SERVER.exists() or shutil.which("epmd") is None:
         reason = "NOT TESTED on RabbitMQ: sudo apt-get install rabbitmq-server"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    port, distribution, names = free_ports(3)
+    port, api, distribution, names = free_ports(4)
+    (folder / "plugins").write_text("[rabbitmq_management].")
+    (folder / "rabbitmq.conf").write_text(
+        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api}\nmanagement.rates_mode = none\n"
+    )
     env = {
         "HOME": str(folder),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -52,18 +60,40 @@ def rabbitmq(folder: Path) -> Iterator[str]:
         "RABBITMQ_PID_FILE": str(folder / "pid"),
     }
     with _process(["epmd", "-port", str(names)], env, folder), _process([str(SERVER)], env, folder) as server:
-        url = f"amqp://guest:guest@127.0.0.1:{port}//"
-        eventually(lambda: server.poll() is not None or _answers(url), 60, "RabbitMQ does not come up")
+        node = f"{port} {api}"
+        eventually(lambda: server.poll() is not None or _answers(node), 60, "RabbitMQ does not come up")
         assert server.poll() is None, (folder / "rabbitmq-server.log").read_text()
-        yield url
+        yield node
 
 
-def _answers(url: str) -> bool:
-    with Connection(url, connect_timeout=5) as connection:
-        try:
-            connection.connect()
-        except OSError:
-            return False
+def room(name: str) -> str:
+    """The URL of a virtual host on the node that `VARIABLE` names; it is made where there is none."""
+    node = os.environ[VARIABLE]
+    _ask(node, "PUT", f"vhosts/{name}")
+    return f"amqp://guest:guest@127.0.0.1:{node.split()[0]}/{name}"
+
+
+def close(name: str) -> None:
+    """Delete a virtual host, if it is there."""
+    _ask(os.environ[VARIABLE], "DELETE", f"vhosts/{name}")
+
+
+def _ask(node: str, method: str, path: str) -> None:
+    url = f"http://127.0.0.1:{node.split()[1]}/api/{path}"
+    key = b64encode(b"guest:guest").decode()
+    request = Request(url, method=method, headers={"Authorization": f"Basic {key}", "Content-Type": "application/json"})
+    try:
+        urlopen(request, timeout=30).close()
+    except HTTPError as error:
+        if error.code != 404:  # there was nothing to delete
+            raise
+
+
+def _answers(node: str) -> bool:
+    try:
+        _ask(node, "GET", "aliveness-test/%2F")
+    except (URLError, ConnectionError):
+        return False
     return True
 
 
@@ -76,9 +106,6 @@ def _process(command: Sequence[str], env: dict[str, str], folder: Path) -> Itera
     try:
         yield process
     finally:
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, how)
-                process.wait(20)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

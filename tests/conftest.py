@@ -1,0 +1,33 @@
+"""The broker that is asked for, and a Redis beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from jobkit.embedded import EmbeddedRedis
+from tests import brokers, rabbit
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A private RabbitMQ that lives as long as the test session."""
+    with rabbit.rabbitmq(tmp_path_factory.mktemp("rabbit")) as node:
+        os.environ[rabbit.VARIABLE] = node
+        yield node
+        del os.environ[rabbit.VARIABLE]
+
+
+@pytest.fixture(scope="session", autouse=brokers.kind() == "rabbitmq")
+def _broker(request: pytest.FixtureRequest) -> None:
+    """Also tests with a Redis of their own need it."""
+    request.getfixturevalue("rabbitmq_node")
+
+
+@pytest.fixture(scope="session")
+def jobkit_redis() -> Iterator[EmbeddedRedis]:
+    """A private Redis, and the broker beside it, that live as long as the test session."""
+    with brokers.Both() as server:
+        yield server
