@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'a script that is empty':44} {empty:8.1f}", flush=True)
     if options.all or options.only:
         print()
-        with EmbeddedRedis() as server, Redis.from_url(server.url) as client:
+        with EmbeddedRedis() as server, Redis.from_url(server.url, max_connections=2 * BATCH) as client:
             for cost in situations(client, options.jobs, options.only):
                 print(cost.line(details=options.details), flush=True)
                 costs.append(cost)
