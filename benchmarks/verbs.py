@@ -17,6 +17,7 @@ from typing import Any
 
 from redis import Redis
 
+from benchmarks import callgrind
 from benchmarks.facts import kept
 from benchmarks.sent import Call, recorded
 from benchmarks.stage import flavour, stage
@@ -145,6 +146,8 @@ def _spent(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table as it comes; the JSON where it was asked for."""
     options = _options(arguments)
+    if options.callgrind:
+        return _instructions(options.jobs)
     print(f"{flavour()}; medians of batches of {BATCH} jobs, ± half their spread\n\n{HEAD}", flush=True)
     with stage("jobkit") as scene, Redis.from_url(scene.env["BENCH_REDIS"]) as client:
         calls = recorded(scene)
@@ -165,12 +168,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _instructions(jobs: int) -> int:
+    if not callgrind.is_there():
+        print("SKIPPED: there is no valgrind here. On Debian or Ubuntu: sudo apt-get install valgrind", file=sys.stderr)
+        return 0
+    with stage("jobkit") as scene:
+        calls = recorded(scene)
+    print(f"{flavour()}; means of {jobs} jobs\n\n{callgrind.HEAD}", flush=True)
+    for line in callgrind.counted(calls, jobs):
+        print(line, flush=True)
+    return 0
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verbs", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2_000, help="calls of each (default 2000; at least 100)")
     parser.add_argument("--all", action="store_true", help="every script in every situation the tests know")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=(), metavar="SCRIPT", help="of these, some")
     parser.add_argument("--details", action="store_true", help="the commands inside of each of these, too")
+    parser.add_argument("--callgrind", action="store_true", help="instead, instructions of the processor, by valgrind")
     kept(parser, "verbs")
     options = parser.parse_args(arguments)
     if options.jobs < BATCH:
