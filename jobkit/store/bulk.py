@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
-from jobkit.store.graph import BIRTHS, OVER
 from jobkit.store.jobs import JobStore, order, removal
 from jobkit.store.keys import checked_id
 from jobkit.store.values import Plan, Put, Verdict, clean
@@ -31,6 +30,10 @@ class Text(NamedTuple):
         """The text of this job, as Redis makes it."""
         parts, given = self.format.split(GAP), (row.id, *row.values)
         return parts[0] + "".join([given[place] + part for place, part in zip(self.order, parts[1:], strict=True)])
+
+    def places(self) -> str:
+        """The order as Redis is told it."""
+        return ",".join(map(str, self.order))
 
 
 class Row(NamedTuple):
@@ -57,6 +60,7 @@ class Alike(NamedTuple):
 
 #: The texts of those that are made elsewhere.
 _WHOLE = tuple(Text(GAP, (place,)) for place in range(1, 2 + len(OWN)))
+_NAMES = ",".join(("", *OWN))
 
 
 def alone(like: Alike, row: Row) -> tuple[Alike, Row]:
@@ -132,11 +136,14 @@ class Flight:
 
 
 def _given(like: Alike, rows: Sequence[Row], op: str) -> list[Any]:
-    texts = zip(("", *OWN), like.texts, strict=True)
+    kept: list[Any] = [_NAMES]
+    if like.texts is not _WHOLE:
+        texts = zip(("", *OWN), like.texts, strict=True)
+        kept = [len(like.texts), *(part for name, text in texts for part in (name, text.format, text.places()))]
     flat = (part for row in rows for part in (row.id, *row.values))
     return [
-        op, like.by, like.start, int(like.idle), BIRTHS, OVER, like.queue, like.db, len(rows[0].values),
-        len(like.texts), *(part for name, (text, order) in texts for part in (name, text, ",".join(map(str, order)))),
+        op, like.by, like.start, int(like.idle), like.queue, like.db, len(rows[0].values),
+        *kept,
         len(like.fields), *like.fields, *flat,
     ]  # fmt: skip
 

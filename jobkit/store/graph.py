@@ -31,10 +31,22 @@ RELEASE, RELEASE_LATER = (
     f"{State.WAITING_FOR_PREDECESSOR}>{steps(verb).partition('>')[2]}" for verb in ("enqueue", "change_start")
 )
 
+_ROWS = {
+    "OVER": OVER,
+    "BIRTH": BIRTH,
+    "BIRTHS": BIRTHS,
+    "CLAIM": steps("claim"),
+    "REMOVAL": steps("confirm_removal"),
+    "RESTART": RESTART,
+    "RELEASE": RELEASE,
+    "RELEASE_LATER": RELEASE_LATER,
+    "PUBLISH_LEASE": str(PUBLISH_LEASE),
+}
+
 
 @cache
 def lua_graph() -> str:
-    """A Lua function that makes the table: called by what needs it, so that it costs the others nothing."""
+    """The rows that scripts of every job use; and a Lua function that makes a table of those that few jobs need."""
     births = {f"birth_{place}": steps(birth) for place, (birth, _) in PLACES.items()}
     moves = {f"move_{place}": steps(move) for place, (_, move) in PLACES.items()}
     rows = births | moves | {
@@ -50,4 +62,5 @@ def lua_graph() -> str:
         "stopping": ",".join((State.CANCELLING_BY_USER, State.CANCELLING_BY_SYSTEM, State.REMOVING)),
     }  # fmt: skip
     body = ", ".join(f'{name} = "{row}"' for name, row in rows.items())
-    return f"local function GRAPH() return {{{body}, lease = {PUBLISH_LEASE}}} end\n"
+    table = f"local function GRAPH() return {{{body}, lease = {PUBLISH_LEASE}}} end\n"
+    return "".join(f'local {name} = "{row}"\n' for name, row in _ROWS.items()) + table

@@ -12,7 +12,7 @@ from jobkit.states import Category, Outcome, State, states, steps
 from jobkit.store.connection import PATIENCE, patiently, stubbornly
 from jobkit.store.durability import Durability, confirmed
 from jobkit.store.gone import absence
-from jobkit.store.graph import ACTIVE, BIRTH, BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER, RESTART
+from jobkit.store.graph import ACTIVE, BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER, RESTART
 from jobkit.store.keys import SCHEMA, Keys, checked_id
 from jobkit.store.scripts import Scripts
 from jobkit.store.values import (
@@ -37,6 +37,8 @@ T = TypeVar("T")
 TELLING_LEASE = 30_000
 #: Bytes of log lines kept with a job.
 LOG_BYTES = 32_768
+#: What a claim is told of a job that has nothing to be told of.
+_NO_MORE = (b"",) * 6
 
 
 class JobStore:
@@ -218,7 +220,7 @@ class JobStore:
 
         Raises: `JobExpired`, `JobUnknown`.
         """
-        reply = self.run("read", job_id, OVER, *names)
+        reply = self.run("read", job_id, *names)
         if reply[0] != b"ok":
             raise absence(job_id, self.keys.namespace, reply)
         if reply[2]:
@@ -249,7 +251,7 @@ class JobStore:
 
     def absence(self, job_id: str) -> JobNotFound:
         """Why there is no record of this job: it has gone, or there never was one."""
-        return absence(job_id, self.keys.namespace, self.run("read", job_id, OVER, "state"))
+        return absence(job_id, self.keys.namespace, self.run("read", job_id, "state"))
 
     # -- the worker's verbs --------------------------------------------------------------------------------
 
@@ -279,14 +281,14 @@ class JobStore:
         """
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
-            "claim", job_id, token, clean(worker.partition("|")[0]), "", f"{_or_empty(run)} {digest}", steps("claim"),
-            steps("confirm_removal"), BIRTH if unrecorded else "", OVER, "r" * redelivered + "b" * blocks, worker, pid,
+            "claim", job_id, token, clean(worker.partition("|")[0]), "", f"{_or_empty(run)} {digest}",
+            "r" * redelivered + "b" * blocks + "u" * unrecorded, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()), late=f"the start of job {job_id}" if stubborn else "",
             sure=self.claimed(job_id) if stubborn else (),
         )  # fmt: skip
         code, state, number, *kept = reply
-        checkpoint, owner, tags, holder, restarts, hook, *newest = [part.decode() for part in kept]
+        checkpoint, owner, tags, holder, restarts, hook, *newest = [part.decode() for part in kept or _NO_MORE]
         names = tuple(tag for tag in tags.split("\n") if tag)
         return Claim(
             code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook, tuple(newest)
@@ -312,10 +314,9 @@ class JobStore:
         born = "" if recorded else steps(*end.born)
         reply = self.run(
             "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
-            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), born, RESTART,
-            BIRTHS, OVER, RELEASE, RELEASE_LATER, end.meta, self.limits.text(end.keep), end.dropped(), PUBLISH_LEASE,
-            end.next_start(), end.telling(), *end.fields(), late=f"the end of job {job_id}" if stubborn else "",
-            sure=self.claimed(job_id) if stubborn else (),
+            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), born, end.meta,
+            self.limits.text(end.keep), end.dropped(), end.next_start(), end.telling(), *end.fields(),
+            late=f"the end of job {job_id}" if stubborn else "", sure=self.claimed(job_id) if stubborn else (),
         )  # fmt: skip
         return self.verdict(job_id, reply)
 
@@ -334,7 +335,7 @@ class JobStore:
         """The job was told of the end of a run, by who holds the `hook`: run, token and worker.
 
         Parameters: `untold`, it was not, and others may; `interrupted`, why it was stopped while it was told; `again`,
-        seconds until it is to run once more, "never" for a run without a start; `drop`, fields that nobody needs if it
+        seconds until it is to run once more, "never" for a run without a start; `drop`, what nobody needs if it
         is not; `facts`, fields to set.
         Raises: `Fenced` if somebody else tells it, `IllegalTransition` if it cannot run again, having begun to.
         """

@@ -10,7 +10,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobkit.errors import StoreError
 from jobkit.model import Finding
-from jobkit.store.graph import OVER
 from jobkit.store.jobs import JobStore
 from jobkit.store.scripts import NAMES, source
 
@@ -32,7 +31,7 @@ def rights(store: JobStore) -> Finding:
 
 def _try(store: JobStore, found: str) -> Finding:
     try:
-        store.run("read", "doctor", OVER, "state")
+        store.run("read", "doctor", "state")
     except StoreError as exc:
         return Finding("error", "rights", str(exc), "Give this user the permission.")
     return Finding("ok", "rights", f"{found}; scripts run")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _RARELY = re.compile(r"^-- rarely: ([\w, ]+)\n", re.MULTILINE)
 _LONG_COMMENT = re.compile(r"--\[\[.*?\]\]", re.DOTALL)
 _NO_CODE = re.compile(r"""--[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""")
-_WORD = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
+_WORD = re.compile(r"(?<![\w.:])[A-Za-z_]\w*\b(?!\s*=(?!=))")
 _NAMES = re.compile(r"local (?:function (\w+)|([\w, ]+))")
 
 
@@ -23,7 +23,7 @@ class Block:
 
 
 def words(text: str) -> frozenset[str]:
-    """The names code uses: not those in comments, in strings, or behind a dot."""
+    """The names code uses: not those in comments, in strings, behind a dot, or that are given a value."""
     return frozenset(_WORD.findall(_NO_CODE.sub(" ", _LONG_COMMENT.sub(" ", text))))
 
 

@@ -185,12 +185,12 @@ class End(NamedTuple):
         return "" if self.again is None else int(self.again * 1000)
 
     def dropped(self) -> str:
-        """The fields nobody needs after it, and those that are about another run."""
-        return "token,next,logged,note,failure" + ("" if self.hook or self.here else self.spent())
+        """What nobody needs after it: of one that is still to be told, nothing yet."""
+        return "" if self.hook or self.here else self.spent()
 
     def spent(self) -> str:
-        """What nobody needs of a job that has ended, once it was told so."""
-        return ",pid,policy,grace,restarts" + (",message" if self.outcome is Outcome.SUCCEEDED else "")
+        """What nobody needs of a job that has ended, once it was told so: see `_spent.lua`."""
+        return "message" if self.outcome is Outcome.SUCCEEDED else "spent"
 
     def telling(self) -> int:
         """Who tells the job: 0 nobody, 1 the queue's choice, 2 who ends it."""

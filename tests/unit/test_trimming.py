@@ -20,8 +20,8 @@ local function three() return two({}) end
 """
 
 
-def test_code_uses_what_stands_in_no_comment_and_no_string_and_behind_no_dot() -> None:
-    assert words('local x = y.z .. "u \\" v" -- w\n--[[ s\nt ]]') == {"local", "x", "y"}
+def test_code_uses_what_stands_in_no_comment_and_no_string_and_behind_no_dot_and_is_given_no_value() -> None:
+    assert words('local x = y.z .. {r = q == p} .. "u \\" v" -- w\n--[[ s\nt ]]') == {"local", "y", "q", "p"}
 
 
 def test_only_what_is_used_is_kept_in_its_order() -> None:

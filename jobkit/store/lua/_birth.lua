@@ -29,7 +29,7 @@ end
 -- Begin the next run of a job, as planned; true if it is ready.  `births` are the rows of one that is ready, has its
 -- start ahead, comes after another job, has no start.  Needs _bonds.
 local function begin(job, plan, births, over, at, op, by, reason, fields)
-  local ready, later, behind, idle = births:match("([^;]*);([^;]*);([^;]*);([^;]*)")
+  local ready, later, behind, idle = unpack(cut(births, ";"))
   local birth, start = ready, tonumber(plan.start)
   if job.after then redis.call("SREM", key("after", job.after), job.id) end
   job.run, job.after = job.run + 1, plan.after

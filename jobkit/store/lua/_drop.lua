@@ -8,7 +8,7 @@ end
 
 -- Count an owner's ended jobs that may go, and all of them; bytes only where they are bounded.
 local function tally(owner, jobs, bytes)
-  local count = tonumber(redis.call("ZINCRBY", key("owners"), jobs, owner))
+  local count = tonumber(redis.call("ZINCRBY", key("owners"), digits(jobs), owner))
   if count == 0 then
     redis.call("ZREM", key("owners"), owner)
     redis.call("ZREM", key("weights"), owner)
@@ -16,7 +16,7 @@ local function tally(owner, jobs, bytes)
     redis.call("ZINCRBY", key("weights"), bytes, owner)
   end
   if bytes ~= 0 then redis.call("HINCRBY", key("retention"), "bytes", bytes) end
-  return redis.call("HINCRBY", key("retention"), "jobs", jobs), count
+  return redis.call("HINCRBY", key("retention"), "jobs", digits(jobs)), count
 end
 
 -- Take an ended job from among those that may go.

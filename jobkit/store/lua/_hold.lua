@@ -13,8 +13,8 @@ end
 
 -- Its end is dated: it expires so long after it or, of a family, after the end of that.
 local function date(job, at, limits, fields)
-  add(fields, "ended", at)
-  if not job.retain then return add(fields, "expires", at + limits.keep) end
+  add(fields, "ended", digits(at))
+  if not job.retain then return add(fields, "expires", digits(at + limits.keep)) end
   local keep, _, kin = wishes(job.retain)
   limits.keep = keep or limits.keep
   if kin ~= "" then add(fields, "keep", limits.keep) else add(fields, "expires", at + limits.keep) end

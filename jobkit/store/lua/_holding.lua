@@ -26,7 +26,7 @@ local function end_rules(B, G)
       if waits and tonumber(job.busy or 0) > 0 then record(job, walk(job.state, G.child_started), at, op, by, "a child runs") end
     end
     redis.call("SREM", key("held", job.worker or ""), job.id)
-    save(job, at, {"token", "=" .. op, "worker", "", "endmeta", args[15], "ending",
+    save(job, at, {"token", "=" .. op, "worker", "", "endmeta", args[10], "ending",
                    cjson.encode({target = target, fields = fields})})
     B.reply = {"ok", job.state, job.run}
     B.call_on(job.id, at)

@@ -6,22 +6,21 @@ local PATH_LIMIT = 16384 -- bytes of path kept; past it the oldest quarter goes
 local function named(prefix, name) return KEYS[1] .. prefix .. (name or "") end
 local function key_of(kind, name) return named(KINDS[kind], name) end
 
-local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = select(i, ...) end end
-
-local FIELDS = {"state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
-                "submitted", "next", "followed", "bonds", "retain", "since"}
+local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = (select(i, ...)) end end
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)
-  local job, names = {id = id, key = key("job", id)}, FIELDS
-  if ... then
-    names = {unpack(FIELDS)}
-    add(names, ...)
-  end
-  local values = redis.call("HMGET", job.key, unpack(names))
-  for i, field in ipairs(names) do job[field] = values[i] or nil end
-  job.run, job.seq, job.path = tonumber(job.run or 0), tonumber(job.seq or 0), job.path or ""
-  job.indexed, job.news = job.state, {}
+  local name = key("job", id)
+  local v = redis.call("HMGET", name, "state", "run", "seq", "path", "token", "worker", "after", "start", "owner", "tags",
+                       "submitted", "next", "followed", "bonds", "retain", "since", ...)
+  -- Made at its full size at once: every verb makes one.
+  local job = {
+    id = id, key = name, state = v[1] or nil, run = tonumber(v[2] or 0), seq = tonumber(v[3] or 0), path = v[4] or "",
+    token = v[5] or nil, worker = v[6] or nil, after = v[7] or nil, start = v[8] or nil, owner = v[9] or nil,
+    tags = v[10] or nil, submitted = v[11] or nil, next = v[12] or nil, followed = v[13] or nil, bonds = v[14] or nil,
+    retain = v[15] or nil, since = v[16] or nil, indexed = v[1] or nil, news = {}, latest = nil, stamp = nil,
+  }
+  for i = 1, select("#", ...) do job[select(i, ...)] = v[16 + i] or nil end
   return job
 end
 
@@ -34,7 +33,30 @@ end
 -- Was this operation already applied?  Its id stands in the path: a reply lost and a call repeated apply once.
 local function seen(job, op) return job.path:find("\t" .. op .. "\t", 1, true) ~= nil end
 
-local function has(list, word) return ("," .. list .. ","):find("," .. word .. ",", 1, true) ~= nil end
+-- Is a word in a list with commas?
+local function has(list, word)
+  if list == word or word == "" then return list == word end
+  local from, to = list:find(word, 1, true)
+  while from do
+    if (from == 1 or list:byte(from - 1) == 44) and (to == #list or list:byte(to + 1) == 44) then return true end
+    from, to = list:find(word, to + 1, true)
+  end
+  return false
+end
+
+-- The parts of a text, each but the last followed by this character.
+local function cut(text, separator)
+  local parts, from = {}, 1
+  repeat
+    local stop = text:find(separator, from, true)
+    parts[#parts + 1] = text:sub(from, (stop or 0) - 1)
+    from = (stop or 0) + 1
+  until not stop
+  return parts
+end
+
+-- A whole number as text: Redis itself takes long to write one.
+local function digits(number) return ("%d"):format(number) end
 
 -- Whose is the run: his who claimed it, or, for a child that died and has no token any more, its worker's.  A token that
 -- is another's is not made good by its worker: after a power cut two of its children may have claimed the same run.
@@ -45,32 +67,40 @@ end
 
 -- The states a walk leads through from `state`, or nil and the first state it cannot reach.
 local function walk(state, steps)
-  local targets = {}
-  for step in steps:gmatch("[^;]+") do
-    local optional, sources, target = step:match("^(%??)([^>]*)>(.*)$")
-    if has(sources, state) then
+  local targets, place = {}, 1
+  while place <= #steps do
+    local optional, arrow = steps:byte(place) == 63, steps:find(">", place, true)
+    local stop = steps:find(";", arrow, true) or #steps + 1
+    local target = steps:sub(arrow + 1, stop - 1)
+    if has(steps:sub(optional and place + 1 or place, arrow - 1), state) then
       targets[#targets + 1], state = target, target
-    elseif optional == "" then
+    elseif not optional then
       return nil, target
     end
+    place = stop + 1
   end
   return targets
 end
 
 -- When this step of the job is, for all who read of it: the clock of Redis may go back, its path does not.
 local function later(job, at)
-  job.latest = math.max(job.latest or tonumber(job.since) or 0, at)
+  local latest = job.latest or tonumber(job.since) or 0
+  if not job.latest or at > latest then
+    job.latest = at > latest and at or latest
+    job.stamp = digits(job.latest)
+  end
   return job.latest
 end
 
 -- Append the steps to the path; save() writes it, and tells the watchers what is written then.
 local function record(job, targets, at, op, by, reason, born)
-  local from, at = born and "" or job.state or "", later(job, at)
+  local from = born and "" or job.state or ""
+  later(job, at)
   for _, target in ipairs(targets) do
     job.seq = job.seq + 1
-    local line = table.concat({job.seq, job.run, target, at, op, by, reason}, "\t")
+    local line = ("%d\t%d\t"):format(job.seq, job.run) .. target .. "\t" .. job.stamp .. "\t" .. op .. "\t" .. by .. "\t" .. reason
     job.path, job.state = job.path .. line .. "\n", target
-    add(job.news, from .. "\t" .. line)
+    job.news[#job.news + 1] = from .. "\t" .. line
     from = target
   end
 end
@@ -78,10 +108,11 @@ end
 -- Write the job back, with these fields and values besides, and put it into the index of its state.
 local function save(job, at, fields)
   if #job.path > PATH_LIMIT then job.path = job.path:sub(job.path:find("\n", PATH_LIMIT / 4, true) + 1) end
+  later(job, at)
   if job.indexed and job.indexed ~= job.state then redis.call("ZREM", key("state", job.indexed), job.id) end
-  redis.call("ZADD", key("state", job.state), later(job, at), job.id)
-  redis.call("HSET", job.key, "state", job.state, "run", job.run, "seq", job.seq, "path", job.path, "since", job.latest,
-             unpack(fields or {}))
+  redis.call("ZADD", key("state", job.state), job.stamp, job.id)
+  redis.call("HSET", job.key, "state", job.state, "run", digits(job.run), "seq", digits(job.seq), "path", job.path,
+             "since", job.stamp, unpack(fields or {}))
   for _, news in ipairs(job.news) do redis.call("PUBLISH", key("events", job.id), news) end
 end
 

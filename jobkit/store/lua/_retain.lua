@@ -4,7 +4,7 @@ local LATE = 30000 -- ms after which every owner's list is looked at again: one 
 
 -- "ms a job is kept;jobs held at most;ms none goes before;bytes held at most;entries;ms of what is known of those gone"
 local function limits_of(text)
-  local keep, jobs, least, bytes, entries, span = text:match("^(%d*);(%d*);(%d*);(%d*);(%d*);(%d*)$")
+  local keep, jobs, least, bytes, entries, span = unpack(cut(text, ";"))
   return {keep = tonumber(keep), jobs = tonumber(jobs) or math.huge, least = tonumber(least),
           bytes = tonumber(bytes), entries = tonumber(entries), span = tonumber(span)}
 end
@@ -31,8 +31,8 @@ local function enlist(job, expires, at, limits)
     bytes = redis.call("MEMORY", "USAGE", job.key, "SAMPLES", 0)
     redis.call("HSET", job.key, "bytes", bytes)
   end
-  redis.call("PEXPIRE", job.key, math.max(0, expires - at) + 60000)
-  redis.call("ZADD", key("ended", owner), expires, job.id)
+  redis.call("PEXPIRE", job.key, digits(math.max(0, expires - at) + 60000))
+  redis.call("ZADD", key("ended", owner), digits(expires), job.id)
   local total, count = tally(owner, 1, bytes)
   if count == 1 or expires - at < LATE then
     redis.call("ZADD", key("heads"), "LT", math.min(expires, at + LATE), owner)

@@ -8,19 +8,22 @@
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit; a space; its digest, or ""
-      6 steps of the claim  7 steps of a removal  8 steps of a birth, "" if who has no record is refused  9 states of an ended or restarted run
-      10 "r" if the broker redelivered it, "b" if something may be blocked  11 worker  12 pid  13 ms it may run, or ""
-      14 how many of what follows are for every claim  15.. fields and values, then those of a job without a record
-Returns {code, state, run, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
+      6 letters: "r" if the broker redelivered it, "b" if something may be blocked, "u" if a job without a record is accepted
+      7 worker  8 pid  9 ms it may run, or ""
+      10 how many of what follows are for every claim  11.. fields and values, then those of a job without a record
+Returns {code, state, run}, if there is more {…, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
       has them, its arguments, data and log level as they are now:
       ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | altered (it is not what was submitted) | refused | missing ]]
 local id, token, by, reason = unpack(ARGV, 1, 4)
-local run, digest = ARGV[5]:match("^(%S*) (%S*)$")
+local run, digest = unpack(cut(ARGV[5], " "))
 local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook", "message"), clock()
-local fields = {"token", token, "worker", ARGV[11], "pid", ARGV[12], "started", at}
-local common = 14 + ARGV[14]
-add(fields, unpack(ARGV, 15, common))
+local fields = {"token", token, "worker", ARGV[7], "pid", ARGV[8], "started", digits(at)}
+local common = 10 + ARGV[10]
+add(fields, unpack(ARGV, 11, common))
 local function answer(code)
+  if not (job.checkpoint or job.owner or job.tags or job.worker or job.restarts or job.hook or definition_of(id)) then
+    return {code, job.state or "", job.run}
+  end
   local reply = {code, job.state or "", job.run, job.checkpoint or "", job.owner or "", job.tags or "",
                  job.worker or "", job.restarts or "", job.hook or ""}
   if definition_of(id) then add(reply, newest(definition_of(id), at)) end
@@ -28,53 +31,54 @@ local function answer(code)
 end
 
 -- The end of a run is told by one: who asked first for a run that is not over, however often he asks.
-local told, teller = (job.hook or ""):match("^(%d+) ?(%S*)")
+local told, teller = nil, nil
+if job.hook then told, teller = job.hook:match("^(%d+) ?(%S*)") end
 job.hook = teller == token and told or nil
 if seen(job, token) or job.token == token then return answer(job.token == token and "again" or "stale") end
 if run ~= "" then
   if not job.state then return answer("missing") end
   if tonumber(run) ~= job.run then return answer("stale") end
-elseif ARGV[8] == "" then
+elseif not ARGV[6]:find("u", 1, true) then
   if not job.state then return answer("missing") end
-elseif not job.state or (has(ARGV[9], job.state) and ARGV[10]:sub(1, 1) ~= "r") then
+elseif not job.state or (has(OVER, job.state) and not ARGV[6]:find("r", 1, true)) then
   -- A client without jobkit sent it: this is the first that is known of it, or it sent the same id once more.
   job.run = job.run + 1
-  record(job, walk("", ARGV[8]), at, token .. "b", "client", "sent without jobkit", true)
+  record(job, walk("", BIRTH), at, token .. "b", "client", "sent without jobkit", true)
   local given = {unpack(ARGV, common + 1)}
-  join(job, given, ARGV[9])
+  join(job, given, OVER)
   add(fields, "submitted", at, unpack(given))
   revive(job)
 end
 
 if teller == "" then
   job.hook = told
-  redis.call("HSET", job.key, "hook", told .. " " .. token .. " " .. ARGV[11])
-  redis.call("SADD", key("held", ARGV[11]), id)
+  redis.call("HSET", job.key, "hook", told .. " " .. token .. " " .. ARGV[7])
+  redis.call("SADD", key("held", ARGV[7]), id)
 end
-if job.hook == run and has(ARGV[9], job.state) then
+if job.hook == run and has(OVER, job.state) then
   redis.call("ZREM", key("outbox"), id)
   return answer("hook")
 end
-local targets = walk(job.state, ARGV[6])
+local targets = walk(job.state, CLAIM)
 if not is_genuine(job, digest) then
   if targets then owe(job, at, 0) end
   return answer("altered")
 end
 if targets and job.bonds and bonds().give_up(job, at, token .. "r", by) then return answer("removing") end
-if targets and (job.bonds or ARGV[10]:find("b", 1, true)) then
-  local born = {unpack(fields, 9 + ARGV[14])}
+if targets and (job.bonds or ARGV[6]:find("b", 1, true)) then
+  local born = {unpack(fields, 9 + ARGV[10])}
   if bonds().is_blocked(job, born) then
     bonds().place(job, at, token, by, "it may not start", born)
-    redis.call("SREM", key("held", ARGV[11]), id)
+    redis.call("SREM", key("held", ARGV[7]), id)
     return answer("blocked")
   end
 end
-if not targets then return answer(walk(job.state, ARGV[7]) and "removing" or "refused") end
+if not targets then return answer(walk(job.state, REMOVAL) and "removing" or "refused") end
 record(job, targets, at, token, by, reason)
 if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires", "keep") end
-redis.call("SADD", key("held", ARGV[11]), id)
+redis.call("SADD", key("held", ARGV[7]), id)
 if job.since then redis.call("HSET", key("reached"), (job.queue or "") .. "~" .. (job.priority or ""), job.since) end
-if ARGV[13] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[13], id) end
+if ARGV[9] ~= "" then redis.call("ZADD", key("deadlines"), at + ARGV[9], id) end
 save(job, at, fields)
 if job.bonds then bonds().moved(job, at, token, by) end
 if definition_of(id) then started(definition_of(id), at) end

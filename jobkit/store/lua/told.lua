@@ -3,11 +3,12 @@
 -- include: _bonds
 -- include: _birth
 -- include: _next
+-- include: _spent
 --[[ told: the job has heard of the end of a run, or will not; what waited for that goes on, and so does the job if it says so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 run it was told of  5 token of who told it, "" if nobody has begun  6 his worker
       7 "?" if nobody has begun and others may, else why it was stopped in the middle of it, or ""  8 steps of the restart  9 when it is to run again: see finish
-      10 fields to drop if it is not, comma separated  11 steps of the births  12 states of an ended or restarted run
+      10 what nobody needs any more if it is not, see _spent, or ""  11 steps of the births  12 states of an ended or restarted run
       13 steps of a release now  14 later  15 ms until somebody else may publish what is owed  16.. fields and values
 Returns {code, state, run, id, run and message of each job to publish…}: ok | again | refused | fenced | missing ]]
 local id, op, by, run, token, worker, broken = unpack(ARGV, 1, 7)
@@ -44,7 +45,7 @@ elseif current and broken == "?" then
     add(reply, id, job.run, message_of(job))
   end
 elseif current then
-  for field in ARGV[10]:gmatch("[^,]+") do redis.call("HDEL", job.key, field) end
+  if ARGV[10] ~= "" then redis.call("HDEL", job.key, spent(ARGV[10])) end
 elseif tonumber(run) == job.run - 1 and not held_by(job, ARGV[12]) then
   go_on(job, ARGV[13], ARGV[14], at, op, by, "its last run is over", ARGV[15], reply)
 end
