@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
-from weakref import finalize
 
 from redis import ConnectionError, ConnectionPool, Redis, ResponseError
 from redis.utils import HIREDIS_AVAILABLE
@@ -20,6 +19,12 @@ _TRACED = hasattr(_EXECUTE, "__wrapped__")
 _SHARE = 4
 
 
+class _Kept(list[Any]):
+    """Connections that are kept, and by which process."""
+
+    pid = os.getpid()
+
+
 class Calls:
     """Calls of loaded scripts by one client.
 
@@ -28,9 +33,9 @@ class Calls:
     """
 
     def __init__(self, client: Redis) -> None:
-        self._client, self._pool, self._pid = client, client.connection_pool, os.getpid()
-        self._kept: list[Any] = []
-        finalize(self, _return, self._pool, self._kept).atexit = False
+        self._client, self._pool = client, client.connection_pool
+        #: All who share a pool share what is kept of it.
+        self._kept: _Kept = vars(self._pool).setdefault("jobkit_kept", _Kept())
         # Another kind of pool wants to see each connection again: whose master has moved, who waits for one.
         self._most = self._pool.max_connections // _SHARE if type(self._pool) is ConnectionPool else 0
 
@@ -63,9 +68,9 @@ class Calls:
         return answer
 
     def _take(self) -> Any:
-        if self._pid != os.getpid():
+        if self._kept.pid != os.getpid():
             self._kept.clear()  # they are the parent's
-            self._pid = os.getpid()
+            self._kept.pid = os.getpid()
         try:
             return self._kept.pop()
         except IndexError:
@@ -79,12 +84,6 @@ class Calls:
         if moves:
             connection.disconnect()
         self._pool.release(connection)
-
-
-def _return(pool: ConnectionPool, kept: list[Any]) -> None:
-    """Others may share the pool with one that has gone."""
-    while kept:
-        pool.release(kept.pop())
 
 
 def _ask(connection: Any, packed: list[Any]) -> Any:

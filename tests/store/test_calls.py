@@ -49,10 +49,11 @@ def test_the_connection_of_one_call_is_that_of_the_next(url: str, client: Redis)
         assert opened() == before
 
 
-def test_one_that_has_gone_leaves_its_connection_to_the_others_of_its_pool(url: str) -> None:
+def test_many_stores_on_one_client_keep_no_more_than_one(url: str) -> None:
     with Redis.from_url(url, max_connections=4) as own:
-        for number in range(6):
-            JobStore(own, f"shop{number}").create(Plan("one", "t", "m"), "client")
+        stores = [JobStore(own, f"shop{number}") for number in range(6)]
+        for store in stores:
+            store.create(Plan("one", "t", "m"), "client")
         assert own.ping()
 
 
