@@ -54,7 +54,7 @@ def assembled(body: str, *, test_clock: bool = False, flags: bool = True) -> str
     alive.  Redis knows of flags since 7.0.
     """
     first = f"#!lua flags={found[1]}\n" if flags and (found := _FLAGS.search(body)) else ""
-    parts = dict.fromkeys(["_lib", "_clock_test" if test_clock else "_clock", *_included(body)])
+    parts = dict.fromkeys(["_words", "_lib", "_clock_test" if test_clock else "_clock", *_included(body)])
     library = blocks(lua_names() + lua_graph() + "".join(map(_read, parts)), _whole)
     return first + trimmed(library, _whole(body))
 

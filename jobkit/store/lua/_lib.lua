@@ -1,12 +1,5 @@
---[[ What every script begins with.  KEYS[1] is the base of the namespace; every other key derives from it and
-lies in the same slot.  No state is named here: walks through the graph come as arguments, see states.steps(). ]]
+--[[ What the verbs on a job begin with.  No state is named here: walks through the graph are made by states.steps(). ]]
 local PATH_LIMIT = 16384 -- bytes of path kept; past it the oldest quarter goes
-
--- `key("kind", name)` is this with what stands in front of a name of that kind: `scripts.py` puts it in place.
-local function named(prefix, name) return KEYS[1] .. prefix .. (name or "") end
-local function key_of(kind, name) return named(KINDS[kind], name) end
-
-local function add(list, ...) for i = 1, select("#", ...) do list[#list + 1] = (select(i, ...)) end end
 
 -- The record of a job: the fields every verb needs, and those named besides.
 local function load(id, ...)
@@ -32,31 +25,6 @@ end
 
 -- Was this operation already applied?  Its id stands in the path: a reply lost and a call repeated apply once.
 local function seen(job, op) return job.path:find("\t" .. op .. "\t", 1, true) ~= nil end
-
--- Is a word in a list with commas?
-local function has(list, word)
-  if list == word or word == "" then return list == word end
-  local from, to = list:find(word, 1, true)
-  while from do
-    if (from == 1 or list:byte(from - 1) == 44) and (to == #list or list:byte(to + 1) == 44) then return true end
-    from, to = list:find(word, to + 1, true)
-  end
-  return false
-end
-
--- The parts of a text, each but the last followed by this character.
-local function cut(text, separator)
-  local parts, from = {}, 1
-  repeat
-    local stop = text:find(separator, from, true)
-    parts[#parts + 1] = text:sub(from, (stop or 0) - 1)
-    from = (stop or 0) + 1
-  until not stop
-  return parts
-end
-
--- A whole number as text: Redis itself takes long to write one.
-local function digits(number) return ("%d"):format(number) end
 
 -- Whose is the run: his who claimed it, or, for a child that died and has no token any more, its worker's.  A token that
 -- is another's is not made good by its worker: after a power cut two of its children may have claimed the same run.
