@@ -87,8 +87,10 @@ def test_x6_what_is_forged_is_not_run(tmp_path: Path, nursery: Nursery) -> None:
             assert [line.more["value"] for line in stage.evidence.of(handle.id, SAVED)] == [1, 2]
         assert {line.job for line in stage.evidence.lines(START)} == {handle.id for handle in handles}
         dropped = worker.log.count(" dropped: ") + worker.log.count("but not its task, was dropped")
-        print("forged:", len(names), "dropped:", dropped)
-        assert dropped >= len(names)
+        # The time limit that one came with may be over before its process has said so.
+        killed = worker.log.count("exited with 'signal 9 (SIGKILL)'")
+        print("forged:", len(names), "dropped:", dropped, "killed:", killed)
+        assert dropped + killed >= len(names)
 
 
 def test_x6_who_sends_without_a_record_may_if_the_app_has_it_so(tmp_path: Path, nursery: Nursery) -> None:
