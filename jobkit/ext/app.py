@@ -71,8 +71,8 @@ class JobKit(Client, AsyncClient, Coalescing):
         return config.read(self.app.conf, self._options)
 
     @cached_property
-    def store(self) -> Any:  # type: ignore[override]  # Client takes it as an argument
-        """The namespace of this app in its Redis: a `JobStore`."""
+    def store(self) -> JobStore:  # type: ignore[override]  # Client takes it as an argument
+        """The namespace of this app in its Redis."""
         # Celery's own defaults wait two minutes; what the app itself says is kept.
         own = self.app.conf.maps[:-1]
         limits = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}

@@ -101,7 +101,8 @@ def _lacks_locks(task: Any, uuid: str, request: dict[str, Any]) -> bool:
         return False
     jobs: JobKit = task.app.jobkit
     store, names = jobs.store, ["state", "locks", "message"]
-    state, locks, message = store.call(lambda: store.client.hmget(store.keys.job(uuid), names))
+    found: Any = store.call(lambda: store.client.hmget(store.keys.job(uuid), names))
+    state, locks, message = found
     if state is None:
         return jobs.settings.unrecorded
     genuine = messages.kept_digest((message or b"").decode()) in ("", request.get(messages.DIGEST_HEADER))

@@ -13,7 +13,7 @@ from jobkit.errors import CannotConfirm, NotConfirmed, StoreUnavailable
 from jobkit.store.connection import patiently, stubbornly
 
 if TYPE_CHECKING:
-    from jobkit.store.jobs import JobStore
+    from jobkit.store.namespace import Namespace
 
 #: What `accepted` may mean.
 MEMORY, FSYNC, REPLICA = KINDS = ("memory", "fsync", "replica")
@@ -81,7 +81,7 @@ def _no_replica(facts: dict[str, Any]) -> str:
     return f"of its replicas, {len(replicas)}, none is up to date; without one it may be memory or fsync"
 
 
-def check(store: JobStore) -> None:
+def check(store: Namespace) -> None:
     """Can this Redis say when a write is where it has to be?  Asked once, before the first.
 
     Raises: `CannotConfirm`, naming the option and what may be instead.
@@ -94,13 +94,13 @@ def check(store: JobStore) -> None:
     store.is_fit = True
 
 
-def confirmed(store: JobStore, script: str, args: Sequence[Any], job_ids: Sequence[str], late: str = "") -> Any:
+def confirmed(store: Namespace, script: str, args: Sequence[Any], job_ids: Sequence[str], late: str = "") -> Any:
     """Run a verb's script until its write is where it has to be; returns its answer.
 
     Each try sends the script again, on the connection that waits: where another Redis is the master by now it records
     what went with the old one, else it answers that it has.
-    Parameters: as of `JobStore.run`; `job_ids`, what it is about.
-    Raises: `CannotConfirm`, `NotConfirmed`, and what `JobStore.run` raises.
+    Parameters: as of `Namespace.run`; `job_ids`, what it is about.
+    Raises: `CannotConfirm`, `NotConfirmed`, and what `Namespace.run` raises.
     """
     kept: list[Any] = []
 
@@ -124,7 +124,7 @@ class Span:
     They count only if all went to one master: another one may not have the first of them.
     """
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: Namespace) -> None:
         check(store)
         self._store = store
         self._master = self._now = _master(store.call(lambda: store.client.info("replication")))
@@ -149,7 +149,7 @@ class Span:
 
 
 def _wait(
-    store: JobStore,
+    store: Namespace,
     send: Callable[[Command], Any],
     is_written: Callable[[], bool],
     job_ids: Sequence[str],
@@ -176,13 +176,13 @@ def _wait(
         raise _not_confirmed(store, job_ids, exc.reason) from exc
 
 
-def _most(store: JobStore) -> float:
+def _most(store: Namespace) -> float:
     """Seconds one command may wait, so that its connection does not give up."""
     given = store.client.get_connection_kwargs().get("socket_timeout")
     return given / 2 if given else WAIT
 
 
-def _mark(store: JobStore) -> Command:
+def _mark(store: Namespace) -> Command:
     # Redis waits for what this connection has written; what is recorded already is not written again.
     return "HINCRBY", store.keys.key("about"), "confirmed", 1
 
@@ -191,7 +191,7 @@ def _master(facts: Any) -> str:
     return str(facts["master_replid"])
 
 
-def _not_confirmed(store: JobStore, job_ids: Sequence[str], reason: str) -> NotConfirmed:
+def _not_confirmed(store: Namespace, job_ids: Sequence[str], reason: str) -> NotConfirmed:
     ids = tuple(job_ids)
     more = f" and {len(ids) - 1:,} others" if len(ids) > 1 else ""
     kind = store.durability.kind

@@ -2,117 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from redis import Redis
-
-from jobkit.errors import Fenced, IllegalTransition, InvalidOption, JobNotFound, NotConfirmed, SchemaMismatch
+from jobkit.errors import InvalidOption, NotConfirmed
 from jobkit.states import Category, Outcome, State, states, steps
-from jobkit.store.connection import PATIENCE, patiently, stubbornly
-from jobkit.store.durability import Durability, confirmed
 from jobkit.store.gone import absence
-from jobkit.store.graph import ACTIVE, BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER, RESTART
-from jobkit.store.keys import SCHEMA, Keys, checked_id
-from jobkit.store.scripts import Scripts
-from jobkit.store.values import (
-    DEFAULT_LIMITS,
-    NOWHERE,
-    READER,
-    Claim,
-    End,
-    Limits,
-    Plan,
-    Pruned,
-    Put,
-    Settled,
-    Verdict,
-    clean,
-    operation,
-)
-
-T = TypeVar("T")
+from jobkit.store.graph import BIRTHS, OVER, PUBLISH_LEASE, READY, RELEASE, RELEASE_LATER
+from jobkit.store.keys import checked_id
+from jobkit.store.namespace import or_empty
+from jobkit.store.values import NOWHERE, READER, End, Plan, Pruned, Put, Settled, Verdict, clean, operation
+from jobkit.store.working import Working
 
 #: Milliseconds in which a job has to be told of its end, once the message that brings it to who tells it is out.
 TELLING_LEASE = 30_000
-#: Bytes of log lines kept with a job.
-LOG_BYTES = 32_768
-#: What a claim is told of a job that has nothing to be told of.
-_NO_MORE = (b"",) * 6
 
 
-class JobStore:
-    """One namespace of jobs in one Redis.
-
-    Parameters: a `client` (bytes, not decoded), `namespace`, `url` for messages (without a password), `patience` in
-    seconds of trying again while Redis does not answer; `limits` of what ended jobs take; `durability` of what is
-    recorded; `test_clock` for tests only.
-    """
-
-    #: Has it been seen that this Redis can say when a write is as durable as it has to be?
-    is_fit = False
-
-    def __init__(
-        self,
-        client: Redis,
-        namespace: str = "jobkit",
-        *,
-        url: str = "",
-        patience: float = PATIENCE,
-        limits: Limits = DEFAULT_LIMITS,
-        durability: Durability = Durability(),  # noqa: B008  it is frozen
-        test_clock: bool = False,
-    ) -> None:
-        self.client, self.url, self.patience, self.limits = client, url, patience, limits
-        self.durability = durability
-        self.keys = Keys(namespace)
-        self._scripts = Scripts(client, self.keys.base, test_clock=test_clock)
-
-    def call(self, what: Callable[[], T]) -> T:
-        """One call to Redis, tried again for a while, its failures named."""
-        return patiently(what, self.url, self.patience)
-
-    def run(self, script: str, *args: Any, late: str = "", sure: Sequence[str] = ()) -> Any:
-        """Run a verb's script.
-
-        Parameters: `late` names what has happened already, and is recorded late if Redis cannot take it; `sure`, the
-        jobs it is about, where it is to be as durable as the settings say when this returns.
-        """
-        if sure:
-            return confirmed(self, script, args, sure, late)
-        if late:
-            return stubbornly(lambda: self._scripts(script, *args), self.url, late)
-        return self.call(lambda: self._scripts(script, *args))
-
-    def followed(self, script: str, args: Sequence[Any], commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """The answers of a verb's script, and of the commands that follow it on the same connection."""
-        return self._scripts.followed(script, args, commands)
-
-    def submitted(self, *job_ids: str) -> Sequence[str]:
-        """What has to be sure of these, which are submitted."""
-        return job_ids if self.durability.submits else ()
-
-    def claimed(self, job_id: str) -> Sequence[str]:
-        """What has to be sure of a job when somebody acts on it."""
-        return (job_id,) if self.durability.claims else ()
-
-    def command(self, script: str, *args: Any, load: bool = False) -> list[Any]:
-        """The command that runs a verb's script, for a connection of somebody else's."""
-        return self._scripts.command(script, *args, load=load)
-
-    def check_schema(self) -> None:
-        """Write the schema of a new namespace, or check that of an old one.  Raises: `SchemaMismatch`."""
-        about = self.keys.key("about")
-        self.call(lambda: self.client.hsetnx(about, "schema", SCHEMA))
-        found: Any = self.call(lambda: self.client.hget(about, "schema")) or b""
-        if found != str(SCHEMA).encode():
-            raise SchemaMismatch(
-                url=self.url, namespace=self.keys.namespace, found=found.decode(), expected=SCHEMA,
-                reason="upgrade this jobkit, or use another namespace",
-            )  # fmt: skip
-        self.call(lambda: self.client.hsetnx(about, "epoch", operation()))
-
-    # -- the manager's verbs -------------------------------------------------------------------------------
+class JobStore(Working):
+    """A `Namespace` with all verbs: here are the manager's, in `Working` the worker's."""
 
     def create(
         self, plan: Plan, by: str, reason: str = "", op: str = "", *, put: Put = NOWHERE, stubborn: bool = False
@@ -142,7 +49,7 @@ class JobStore:
         if any("\n" in tag for tag in plan.tags):
             raise InvalidOption(option="tags", value=plan.tags, allowed="a tag must not have a line break")
         return [
-            plan.id, op or operation(), clean(by), clean(reason), _or_empty(plan.start), plan.after,
+            plan.id, op or operation(), clean(by), clean(reason), or_empty(plan.start), plan.after,
             int(plan.suspended), BIRTHS, steps("replace"), OVER, plan.token, *put, *plan.fields(),
         ]  # fmt: skip
 
@@ -184,7 +91,7 @@ class JobStore:
         return self.verdict(
             job_id,
             self.run(
-                "change_start", job_id, op or operation(), clean(by), clean(reason), _or_empty(start),
+                "change_start", job_id, op or operation(), clean(by), clean(reason), or_empty(start),
                 steps("change_start"), steps("enqueue"), steps("await_predecessor"), OVER, PUBLISH_LEASE,
             ),
         )  # fmt: skip
@@ -249,149 +156,6 @@ class JobStore:
         found: Any = self.call(lambda: self.client.info("memory"))
         return int(found["used_memory"]), int(found.get("maxmemory", 0))
 
-    def absence(self, job_id: str) -> JobNotFound:
-        """Why there is no record of this job: it has gone, or there never was one."""
-        return absence(job_id, self.keys.namespace, self.run("read", job_id, "state"))
-
-    # -- the worker's verbs --------------------------------------------------------------------------------
-
-    def claim(
-        self,
-        job_id: str,
-        run: int | None,
-        token: str,
-        worker: str,
-        pid: int,
-        *,
-        redelivered: bool,
-        plan: Plan,
-        digest: str = "",
-        unrecorded: bool = True,
-        blocks: bool = False,
-        run_time: float | None = None,
-        facts: Mapping[str, str | int] | None = None,
-        stubborn: bool = False,
-    ) -> Claim:
-        """Start a run: the first one is told `ok`, whoever comes later what became of it.
-
-        `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `run_time`
-        is how many seconds it may take, `facts` fields of every claim; `blocks` says that something may be blocked;
-        `digest` is that of the message, `unrecorded` whether one that no record knows is accepted; `stubborn` tries
-        on for an hour while Redis cannot take it: a job that cannot begin has not failed.
-        """
-        common = [part for item in (facts or {}).items() for part in item]
-        reply = self.run(
-            "claim", job_id, token, clean(worker.partition("|")[0]), "", f"{_or_empty(run)} {digest}",
-            "r" * redelivered + "b" * blocks + "u" * unrecorded, worker, pid,
-            "" if run_time is None else int(run_time * 1000), len(common), *common,
-            *(plan.fields() if run is None else ()), late=f"the start of job {job_id}" if stubborn else "",
-            sure=self.claimed(job_id) if stubborn else (),
-        )  # fmt: skip
-        code, state, number, *kept = reply
-        checkpoint, owner, tags, holder, restarts, hook, *newest = [part.decode() for part in kept or _NO_MORE]
-        names = tuple(tag for tag in tags.split("\n") if tag)
-        return Claim(
-            code.decode(), state.decode(), int(number), checkpoint, owner, names, holder, restarts, hook, tuple(newest)
-        )
-
-    def finish(
-        self,
-        job_id: str,
-        holder: Settled,
-        end: End,
-        reason: str = "",
-        op: str = "",
-        *,
-        stubborn: bool = False,
-        recorded: bool = False,
-    ) -> Verdict:
-        """End a run, in one script: result, retention, next run, successors, waiting clients.
-
-        Parameters: `stubborn` tries on for an hour while Redis cannot take it: of a body that is over already;
-        `recorded`, there has to be a record, whatever the end says of jobs without one.
-        Raises: `Fenced` if the run is somebody else's by now, `IllegalTransition` if the graph has no such walk.
-        """
-        born = "" if recorded else steps(*end.born)
-        reply = self.run(
-            "finish", job_id, op or operation(), clean(holder.worker.partition("|")[0]), clean(reason),
-            _or_empty(holder.run), holder.token, holder.worker, steps(*end.verbs), born, end.meta,
-            self.limits.text(end.keep), end.dropped(), end.next_start(), end.telling(), *end.fields(),
-            late=f"the end of job {job_id}" if stubborn else "", sure=self.claimed(job_id) if stubborn else (),
-        )  # fmt: skip
-        return self.verdict(job_id, reply)
-
-    def told(
-        self,
-        job_id: str,
-        hook: tuple[int, str, str],
-        *,
-        untold: bool = False,
-        interrupted: str = "",
-        again: float | str | None = None,
-        drop: str = "",
-        facts: Mapping[str, str] | None = None,
-        op: str = "",
-    ) -> Verdict:
-        """The job was told of the end of a run, by who holds the `hook`: run, token and worker.
-
-        Parameters: `untold`, it was not, and others may; `interrupted`, why it was stopped while it was told; `again`,
-        seconds until it is to run once more, "never" for a run without a start; `drop`, what nobody needs if it
-        is not; `facts`, fields to set.
-        Raises: `Fenced` if somebody else tells it, `IllegalTransition` if it cannot run again, having begun to.
-        """
-        start = again if isinstance(again, str) else "" if again is None else int(again * 1000)
-        reply = self.run(
-            "told", job_id, op or operation(), clean(hook[2].partition("|")[0]), *hook,
-            "?" if untold else clean(interrupted), RESTART, start, drop, BIRTHS, OVER, RELEASE, RELEASE_LATER,
-            PUBLISH_LEASE, *(part for item in (facts or {}).items() for part in item),
-            late=f"what became of on_finished of job {job_id}",
-        )  # fmt: skip
-        return self.verdict(job_id, reply)
-
-    def tell(self, job_id: str, hook: tuple[int, str, str]) -> bool:
-        """May the caller (run, token, worker) tell the job of the end of this run?  One may, however many ask.
-
-        Who may says what became of it, see `told`.
-        """
-        late, sure = f"who tells job {job_id} of its end", self.claimed(job_id)
-        reply = self.run("tell", job_id, *hook, OVER, late=late, sure=sure)
-        return self.verdict(job_id, reply, strict=False).code in ("ok", "again")
-
-    def write(
-        self, job_id: str, holder: Settled, fields: Mapping[str, str | bytes], announce: str | bytes = ""
-    ) -> Verdict:
-        """Set fields of a run that is being executed (progress, checkpoint, a custom Celery state)."""
-        flat = [part for item in fields.items() for part in item]
-        reply = self.run("write", job_id, _or_empty(holder.run), holder.token, holder.worker, ACTIVE, announce, *flat)
-        return self.verdict(job_id, reply)
-
-    def log(self, job_id: str, holder: Settled, number: int, level: str, text: str) -> Verdict:
-        """Keep a line a running job logged; `number` counts the lines of the run."""
-        args = (_or_empty(holder.run), holder.token, number, clean(level, 20), clean(text, 2000), LOG_BYTES)
-        return self.verdict(job_id, self.run("log", job_id, *args))
-
-    def fence(self, job_id: str) -> int | None:
-        """The fence of the locks a job holds; None if it holds none."""
-        held: Any = self.call(lambda: self.client.hget(self.keys.job(job_id), "locked"))
-        return int(held.split()[1]) if held else None
-
-    # -- codes become exceptions here, and nowhere else -----------------------------------------------------
-
-    def verdict(self, job_id: str, reply: Sequence[Any], *, strict: bool = True) -> Verdict:
-        """What a script's answer means.  Raises: `JobUnknown`, `IllegalTransition`, `Fenced` if `strict`."""
-        code, state, run, *rest = [part.decode() if isinstance(part, bytes) else part for part in reply]
-        if strict and code == "missing":
-            raise self.absence(job_id)
-        if strict and code == "refused":
-            raise IllegalTransition(job=job_id, source=state, target=rest[0])
-        if strict and code == "fenced":
-            raise Fenced(job_id=job_id, run=run)
-        if not rest or code != "ok":
-            return Verdict(code, state, int(run))
-        rows = list(zip(rest[::3], map(int, rest[1::3]), rest[2::3], strict=True))
-        owed = tuple(row for row in rows if row[2])
-        return Verdict(code, state, int(run), owed, tuple(row[0] for row in rows if not row[2]))
-
 
 def order(job_id: str, verb: str, by: str, reason: str, grace: float | None, op: str = "") -> tuple[Any, ...]:
     """What `ask` is given."""
@@ -403,7 +167,3 @@ def removal(job_id: str, by: str, reason: str, op: str = "") -> tuple[Any, ...]:
     """What `remove` is given."""
     given = (steps("remove"), PUBLISH_LEASE, State.QUEUED.value)
     return job_id, op or operation(), clean(by), clean(reason), *given
-
-
-def _or_empty(value: int | str | None) -> int | str:
-    return "" if value is None else value

@@ -68,7 +68,8 @@ def queue(jobs: JobKit) -> list[dict[str, Any]]:
 
 
 def record(jobs: JobKit, job_id: str) -> dict[bytes, bytes]:
-    return dict(jobs.store.client.hgetall(jobs.store.keys.job(job_id)))
+    found: Any = jobs.store.client.hgetall(jobs.store.keys.job(job_id))
+    return dict(found)
 
 
 def captured(jobs: JobKit, send: Callable[[], Any]) -> Entry:

@@ -31,6 +31,11 @@ SENT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def message_of(jobs: JobKit, job_id: str) -> str:
+    found: Any = jobs.store.client.hget(jobs.store.keys.job(job_id), "message")
+    return str(found.decode())
+
+
 @pytest.mark.parametrize("what", SENT)
 def test_it_is_published_again_as_it_was(jobs: JobKit, add: Any, what: str) -> None:
     add.delay(1, 1)  # the first is published before the broker is known to be this Redis
@@ -40,7 +45,7 @@ def test_it_is_published_again_as_it_was(jobs: JobKit, add: Any, what: str) -> N
     assert first
     for message in first:
         job_id = message["headers"]["id"]
-        kept = jobs.store.client.hget(jobs.store.keys.job(job_id), "message").decode()
+        kept = message_of(jobs, job_id)
         assert messages.kept_digest(kept) == messages.digest(message["headers"], body(message))
         messages.publish(jobs.app, kept, 1)
     assert [known(message) for message in taken(jobs)] == [known(message) for message in first]
@@ -64,6 +69,6 @@ def known(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_little_is_kept_of_a_usual_message(jobs: JobKit, add: Any) -> None:
-    kept = jobs.store.client.hget(jobs.store.keys.job(add.delay(1, 2).id), "message").decode()
+    kept = message_of(jobs, add.delay(1, 2).id)
     assert set(json.loads(kept)) == {"digest", "routing_key", "headers", "reply_to", "call"}
     assert set(json.loads(kept)["headers"]) == {"task", "id", "argsrepr", "kwargsrepr", "origin"}

@@ -69,7 +69,8 @@ def test_the_third_is_like_the_second(jobs: JobKit, sent: Any, by_celery: list[s
 
 
 def record(jobs: JobKit, job_id: str) -> dict[bytes, bytes]:
-    return dict(jobs.store.client.hgetall(jobs.store.keys.job(job_id)))
+    found: Any = jobs.store.client.hgetall(jobs.store.keys.job(job_id))
+    return dict(found)
 
 
 def plain(message: dict[str, Any], handle: Any, args: str = "", kwargs: str = "") -> dict[str, Any]:

@@ -38,7 +38,8 @@ def connected(signal: Any, receiver: Any) -> Iterator[None]:
 
 
 def keys(jobs: JobKit) -> set[bytes]:
-    return set(jobs.store.client.keys("*"))
+    found: Any = jobs.store.client.keys("*")
+    return set(found)
 
 
 def test_a_job_is_queued_the_moment_delay_returns(jobs: JobKit, add: Any) -> None:
