@@ -2,7 +2,8 @@
 
 Its event loop reads it in steps, forgets that it was at it when it is reset, and takes what is left for the beginning
 of another message (celery#1314): then it fails, or waits for ever.  It forgets the jobs at work too, and when it goes
-down it listens only as long as it knows of any: each process then waits half a minute to be heard.
+down it listens only as long as it knows of any: each process then waits half a minute to be heard.  Of a process that
+dies while it sees to another that did, it does not hear that the job was begun, and begins it again.
 """
 
 from __future__ import annotations
@@ -59,9 +60,18 @@ def hear_out(handler: Any, finish: Callable[[], object]) -> None:
             handler._flush_outqueue(fd, gone.add, processes, handler.on_state_change)
 
 
+def hear_first(pool: Any, take_back: Callable[[Any, Any], None], job: Any, process: Any) -> None:
+    """Take a job back that a dead process has not begun, as Celery does: it may have said that it has."""
+    pool.process_flush_queues(process)
+    take_back(job, process)
+
+
 def keep(worker: Any) -> None:
     """Have the pool of this worker do so; other pools, and other versions of it, are let be."""
-    handler: Any = getattr(getattr(worker.pool, "_pool", None), "_result_handler", None)
+    pool: Any = getattr(worker.pool, "_pool", None)
+    handler: Any = getattr(pool, "_result_handler", None)
     if all(hasattr(handler, name) for name in ("_recv_message", "_flush_outqueue", "fileno_to_outq")):
         handler._recv_message = HalfRead(handler)
         handler.on_stop_not_started = partial(hear_out, handler, handler.on_stop_not_started)
+    if all(hasattr(pool, name) for name in ("on_partial_read", "process_flush_queues")):
+        pool.on_partial_read = partial(hear_first, pool, pool.on_partial_read)

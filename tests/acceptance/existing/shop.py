@@ -52,7 +52,10 @@ class Shop:
 
     def heard(self, task_id: str, *events: str, in_order: bool = True) -> None:
         """Await exactly these notes; nothing may be added to them later, see `unchanged`."""
-        eventually(lambda: len(self.notes(task_id)) >= len(events), message=f"not all of {events}")
+        eventually(
+            lambda: len(self.notes(task_id)) >= len(events),
+            message=lambda: f"not all of {events}: {self.notes(task_id)}",
+        )
         assert self.notes(task_id) == events if in_order else Counter(self.notes(task_id)) == Counter(events)
         self._heard[task_id] = self.notes(task_id)
 
