@@ -256,3 +256,17 @@ def test_the_message_that_brings_it_may_be_lost(world: World) -> None:
     world.store.published(["j"])
     assert world.claim(token="first").code == "hook"
     assert world.holds("outbox") == set()
+
+
+def test_a_message_that_brings_it_and_is_lost_with_a_worker_is_published_at_once(world: World) -> None:
+    died(world)
+    world.store.published(["j"])  # it would be owed again in half a minute
+    world.store.run("reserve", "w3|b", 0, 0, "", "", "", 0, 1, "j")
+    workers.beat(world.store, "w3|b", 10)
+    workers.beat(world.store, "w2|b", 60)
+    world.advance(10_000)
+    [lost] = workers.rescue(world.store, "w2|b", 9)
+    assert lost.hook == "1 !?w3|b w2|b"
+    verdict = world.store.told("j", (1, "!?w3|b", "w2|b"), untold=True)
+    assert verdict.publish == (("j", 1, MESSAGE),)
+    world.check()

@@ -40,8 +40,8 @@ if restart then
   if job.bonds then bonds().grow_up(job) end
   begin_next(job, ARGV[11], ARGV[12], at, op, by, ARGV[15], {}, reply)
 elseif current and broken == "?" then
-  -- The queue brings it to another, if it does not do so already.
-  if message_of(job) and redis.call("ZADD", key("outbox"), "NX", at + ARGV[15], id) == 1 then
+  -- The queue brings it to another, if it is not about to: its message may be gone with who had it.
+  if message_of(job) and redis.call("ZADD", key("outbox"), "LT", "CH", at + ARGV[15], id) == 1 then
     add(reply, id, job.run, message_of(job))
   end
 elseif current then
