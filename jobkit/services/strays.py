@@ -45,6 +45,8 @@ class Strays:
 
     def _give_up(self, job_id: str) -> None:
         run = workers.own(self._store, self._worker, job_id)
+        if job_id in self._busy():
+            return None  # it has come back, and begun, since we looked
         if run is None:
             return workers.disown(self._store, self._worker, job_id)
         log.error("%s[%s] is held and not run: its end could not be recorded", run.task, run.id)

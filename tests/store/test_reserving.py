@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from jobkit.states import Outcome
-from jobkit.store import End, Put, workers
+from jobkit.store import End, Put, blocks, workers
 from tests.store.world import WORKER, World, holder, plan
 
 DEAD = "w2@host|boot2"
@@ -190,3 +190,22 @@ def test_a_job_that_turns_out_to_be_blocked_is_not_held(world: World) -> None:
     world.store.run("block", "host eu", "[]")
     assert world.store.claim("j", 1, "t", WORKER, 7, redelivered=False, plan=plan(), blocks=True).code == "blocked"
     assert world.holds("held", WORKER) == set()
+
+
+def test_what_is_blocked_before_its_message_comes_is_not_held_either(world: World) -> None:
+    submit(world, host="eu")
+    reserve(world, "q")
+    blocks.block(world.store, "host", "eu", "offline", "no power", None, "tester")
+    assert (world.claim().code, world.states()[-1]) == ("refused", "HOST_BLOCKED")
+    assert world.holds("held", WORKER) == set()
+
+
+def test_a_second_delivery_takes_nothing_from_who_runs_or_removes_it_here(world: World) -> None:
+    for job_id in ("runs", "goes"):
+        submit(world, job_id)
+    reserve_all(world)
+    world.claim("runs")
+    world.store.remove("goes", "tester")
+    for job_id, code in (("runs", "refused"), ("goes", "removing"), ("goes", "removing")):
+        assert world.claim(job_id, token="second").code == code
+    assert world.holds("held", WORKER) == {"runs", "goes"}

@@ -73,7 +73,12 @@ if targets and (job.bonds or ARGV[6]:find("b", 1, true)) then
     return answer("blocked")
   end
 end
-if not targets then return answer(walk(job.state, REMOVAL) and "removing" or "refused") end
+if not targets then
+  if walk(job.state, REMOVAL) then return answer("removing") end
+  -- Its message is done with; but another process of this worker may run it, or tell it of its end.
+  if not told and job.worker ~= ARGV[7] then redis.call("SREM", key("held", ARGV[7]), id) end
+  return answer("refused")
+end
 record(job, targets, at, token, by, reason)
 if job.run > 1 then redis.call("HDEL", job.key, "meta", "progress", "outcome", "note", "failure", "ended", "expires", "keep") end
 redis.call("SADD", key("held", ARGV[7]), id)
