@@ -151,6 +151,10 @@ def test_a_state_of_its_own(shop: Shop) -> None:
         for done in (1, 2):
             eventually(lambda done=done: result.info == {"done": done, "of": 3})  # type: ignore[misc]
             assert (result.state, result.ready()) == ("PACKING", False)
+            if done == 2:
+                eventually(
+                    lambda: told
+                )  # who has subscribed may not wait yet: of an end that is there he is told nothing
             shop.go("report")
         assert heard.result() == "packed"
     assert told[-2:] == [("PACKING", {"done": 2, "of": 3}), ("SUCCESS", "packed")]
