@@ -37,13 +37,20 @@ class StopSwitch:
 
     Parameters: `orders`, the memory read; `look`, which asks the store where the run stands (ABORTED if it has another
     owner by now); `lapsed`, another memory read: has the worker failed to prove itself alive, so that others may have
-    the run?  The store is asked only after an order came for any job of this worker, so a false alarm costs a round
-    trip and nothing else.
+    the run?; `seen`, the number before the run was claimed: what was ordered since may be for it.
+    The store is asked only after an order came for any job of this worker, so a false alarm costs a round trip and
+    nothing else.
     """
 
-    def __init__(self, orders: Orders, look: Callable[[], State], lapsed: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        orders: Orders,
+        look: Callable[[], State],
+        lapsed: Callable[[], bool] = lambda: False,
+        seen: int | None = None,
+    ) -> None:
         self._orders, self._look, self._lapsed = orders, look, lapsed
-        self._seen = orders()
+        self._seen = orders() if seen is None else seen
         self._doubted: float | None = None
         self.reason: State | None = None
         #: Called once, when the run is found to have been told to end.
@@ -61,6 +68,10 @@ class StopSwitch:
             else:
                 self._doubted = None
         return self.reason is not None
+
+    def is_lost(self) -> bool:
+        """Has somebody else taken the run over since its claim?  Asked only where that may be, as after a freeze."""
+        return (self._orders() != self._seen or self._lapsed()) and self._look() is State.ABORTED
 
     def _doubt(self) -> None:
         """A worker that was frozen as a whole proves itself alive first, before its bodies give up."""

@@ -73,6 +73,7 @@ def _claiming(task: Any, tracer: Tracer) -> Tracer:
 
 def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
     jobs: JobKit = task.app.jobkit
+    seen = orders.reader()()  # before the claim: what is ordered from then on may be for this run
     holder, claim = _claim(jobs, task, uuid, request, args, kwargs)
     if claim.hook:
         _tell_of(jobs, task, uuid, holder.token, claim)
@@ -91,7 +92,9 @@ def _receive(task: Any, tracer: Tracer, uuid: str, args: Any, kwargs: Any, reque
         request["delivery_info"] = {**(request.get("delivery_info") or {}), "redelivered": True}
     if parent := request.get(messages.RESULTS_HEADER):
         args = (settling.results(jobs, parent), *args[1:])
-    return _run(jobs, task, begin(uuid, task.name, jobs.store, holder, claim), tracer, args, kwargs, request)
+    job = begin(uuid, task.name, jobs.store, holder, claim)
+    job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job), orders.lapsed, seen)
+    return _run(jobs, task, job, tracer, args, kwargs, request)
 
 
 def _lacks_locks(task: Any, uuid: str, request: dict[str, Any]) -> bool:
@@ -190,10 +193,9 @@ def _why(claim: Claim) -> str:
 def _run(
     jobs: JobKit, task: Any, job: RunningJob, tracer: Tracer, args: Any, kwargs: Any, request: dict[str, Any]
 ) -> Any:
-    job.stop = StopSwitch(orders.reader(), partial(_where, jobs.store, job), orders.lapsed)
     job.stop.then = partial(_follow_nothing, request)
     job.family = Family(jobs, job, request)
-    if _is_lost(jobs.store, job):
+    if _is_lost(job):
         log.warning("%s[%s] is not begun: run %s is another worker's by now", task.name, job.id, job.run)
         leave(job)
         return _dropped()
@@ -215,10 +217,9 @@ def _run(
         leave(job)
 
 
-def _is_lost(store: JobStore, job: RunningJob) -> bool:
-    """Has another worker taken the run over since it was claimed?  Asked only where that may be, as after a freeze."""
+def _is_lost(job: RunningJob) -> bool:
     with suppress(StoreError, JobNotFound):
-        return orders.lapsed() and _where(store, job) is State.ABORTED
+        return job.stop.is_lost()
     return False
 
 

@@ -193,6 +193,19 @@ def looks(self: Any, seconds: float) -> str:
     return "done"
 
 
+def told_until_cancelled(self: Any, job: Any, ending: Ending) -> None:
+    told(self, job, ending)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and self.app.jobkit.get(job.id).state is State.RUNNING:
+        time.sleep(0.01)
+
+
+@task(bind=True, on_finished=told_until_cancelled, acks_late=True)
+def looks_late(self: Any, seconds: float) -> str:
+    """Hears of the end of its first run, whose worker died, when its second one has been claimed."""
+    return str(looks.run.__func__(self, seconds))
+
+
 @task(bind=True)
 def lingers(self: Any) -> int:
     """Its first run goes on until it should finish, and notes when and why."""

@@ -55,6 +55,20 @@ def test_a_cancel_is_seen_by_a_body_that_looks(
         handle.abort()
 
 
+def test_a_cancel_is_seen_that_comes_before_the_body_has_begun(
+    lifecycle: ModuleType, start_worker: Start, notes: Path
+) -> None:
+    doomed = start_worker()
+    handle = lifecycle.looks_late.delay(60)
+    eventually(lambda: f"body {handle.id} 1" in notes.read_text())
+    start_worker()
+    doomed.kill()
+    eventually(lambda: f"hook {handle.id} 1" in notes.read_text(), 20)
+    assert (handle.job.state, handle.job.run) == (S.RUNNING, 2)
+    handle.abort()
+    assert ended(handle).state is S.CANCELLED
+
+
 def test_a_body_may_just_return_or_be_called(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
     start_worker(pool="threads")
     handles = lifecycle.returns.delay(60), lifecycle.hears.delay(60)

@@ -10,6 +10,8 @@ from redis import ConnectionPool, Redis
 
 from jobkit.ext import orders
 from jobkit.ext.orders import Listener
+from jobkit.states import State
+from jobkit.stopping import StopSwitch
 from jobkit.store import JobStore
 from jobkit.testing import eventually
 from tests.store.proxy import proxied
@@ -45,3 +47,22 @@ def test_an_order_whose_answer_was_lost_is_heard_all_the_same(jobkit_store_url: 
             eventually(lambda: heard)
         assert heard == [("j", 1, 60.0 if lost else 7.0, lost)]
         assert orders.number() > before  # every body looks
+
+
+def test_what_was_ordered_after_a_run_was_claimed_is_looked_at() -> None:
+    asked: list[State] = []
+
+    def look() -> State:
+        asked.append(State.ABORTED)
+        return State.ABORTED
+
+    seen = orders.number()
+    assert not StopSwitch(orders.number, look, seen=seen).is_lost()
+    orders.announce()
+    assert not StopSwitch(orders.number, look).is_lost()
+    assert asked == []
+    switch = StopSwitch(orders.number, look, seen=seen)
+    assert switch.is_lost()
+    assert switch()
+    assert StopSwitch(orders.number, look, lambda: True).is_lost()
+    assert not StopSwitch(orders.number, lambda: State.CANCELLING_BY_USER, seen=seen).is_lost()
