@@ -15,7 +15,7 @@ from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
 from jobkit.ext import ends, messages, restarts
 from jobkit.running import find
 from jobkit.states import ABOUT, State
-from jobkit.store import End, queries
+from jobkit.store import End, Settled, queries
 
 if TYPE_CHECKING:
     from jobkit.ext.app import JobKit
@@ -189,7 +189,7 @@ class Recording(_Base):
         if state == celery_states.STARTED or (_is_eager(request) and state not in celery_states.READY_STATES):
             return encoded
         payload = self.payload(task_id, result, state, traceback, request)
-        if state in _ENDS and not self._is_a_note(task_id):
+        if state in _ENDS and not self._is_a_note(task_id, request):
             self._end(task_id, result, state, traceback, request, payload)
         else:
             self._note(task_id, request, payload)
@@ -197,10 +197,11 @@ class Recording(_Base):
             self._set_with_state(super().get_key_for_task(task_id), payload, state)
         return encoded
 
-    def _is_a_note(self, task_id: str) -> bool:
-        # update_state(state="FAILURE") inside a body that goes on: nobody has said that the run ends.
-        running = find(task_id)
-        return running is not None and not running.ending
+    def _is_a_note(self, task_id: str, request: Any) -> bool:
+        # update_state(state="FAILURE") inside a body that goes on: nobody has said that the run ends.  But what comes
+        # before it in the chain a task was replaced by may fail, in another thread, before that task has returned.
+        running, from_afar = find(task_id), getattr(request, "called_directly", False) and request.id == task_id
+        return running is not None and not running.ending and not from_afar
 
     def _note(self, task_id: str, request: Any, payload: Any) -> None:
         holder = ends.holder_of(task_id, request)
@@ -211,13 +212,25 @@ class Recording(_Base):
 
     def _end(self, task_id: str, result: Any, state: str, traceback: Any, request: Any, payload: Any) -> None:
         running, name = find(task_id), getattr(request, "task", None) or ""
-        end = ends.end_of(state, result, traceback, running, payload)
+        end, holder = ends.end_of(state, result, traceback, running, payload), ends.holder_of(task_id, request)
         if _is_eager(request):
             end = end._replace(born=(*ends.STARTED, *end.verbs))
         elif not running and name:
             end = end._replace(facts={"task": name})
-        task = self.app.tasks.get(name)
-        ends.finish_run(self.jobs, task, task_id, ends.holder_of(task_id, request), end, str(end.note)[:200])
+        reason = str(end.note)[:200]
+        done = ends.finish_run(self.jobs, self.app.tasks.get(name), task_id, holder, end, reason)
+        if not done and state == celery_states.FAILURE and (task := self.app.tasks.get(self._replaced(task_id))):
+            # Something in the canvas that goes on under its id has failed: what was to be sent for it will not be.
+            end, holder = end._replace(verbs=("?enqueue", *end.verbs)), Settled(None, "", holder.worker)
+            ends.finish_run(self.jobs, task, task_id, holder, end, reason)
+
+    def _replaced(self, task_id: str) -> str:
+        """The name of the task that was replaced by others, where there is one of that id."""
+        try:
+            found = queries.fields(self.jobs.store, task_id, "task", "note")
+        except JobNotFound:
+            return ""
+        return found["task"] if (found["state"], found.get("note")) == (State.SUSPENDED, ends.GOES_ON) else ""
 
     # -- reading -----------------------------------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ KILLED = "killed: it did not end itself within its grace period"
 _OUTCOMES = {KILLED: Outcome.KILLED, "terminated": Outcome.KILLED, "cancelled": Outcome.STOPPED}
 _NEVER_STARTED = ("submit_after", "remove", "confirm_removal")
 _FAIL = ("?claim", "fail")
+#: What Celery says of a task that was replaced by others, and what its job is told: they say how it ends.
+REPLACED = "Replaced by new task"
+GOES_ON = "replaced by others, which go on under its id"
 #: Begins the walk of an end that another run follows: it is refused of a job that a user wants to end.
 UNLESS_CANCELLED = "?confirm_cancel"
 #: How a job that nobody submitted begins its path: one that was run eagerly.
@@ -65,6 +68,8 @@ def end_of(state: str, result: Any, traceback: Any, job: RunningJob | None, meta
             ("confirm_cancel",) if job and job.stop_reason is State.CANCELLING_BY_USER else _REVOKED
         )
         return End(verbs, _OUTCOMES.get(str(result), Outcome.REMOVED), str(result), born=_NEVER_STARTED, **common)
+    if state == celery_states.IGNORED and str(result) == REPLACED:
+        return End(("finish",), Outcome.STOPPED, GOES_ON, replaced=True, **common)
     if state == celery_states.IGNORED:
         return End(("finish",), Outcome.STOPPED, "the task asked to be ignored", **common)
     cause = (result.exc or result) if isinstance(result, Retry) else result
@@ -126,7 +131,13 @@ def finish_run(jobs: JobKit, task: Any, job_id: str, holder: Settled, end: End, 
     verdict = _finish(jobs, job_id, holder, end, reason, running)
     if running:
         running.ended = verdict is not None or not _was_cancelled(end, running)
-    if verdict and State(verdict.state).is_live and end.again is None and not end.paused and verdict.code == "ok":
+    if (
+        verdict
+        and State(verdict.state).is_live
+        and end.again is None
+        and not (end.paused or end.replaced)
+        and verdict.code == "ok"
+    ):
         end = end._replace(here=False)  # its children, or what it undoes, come before its end
     if verdict:
         jobs.publish(verdict)

@@ -153,8 +153,8 @@ class End(NamedTuple):
     """How a run ends.
 
     `verbs` is the walk through the graph, `born` the one of a job without a record ("()": refuse); `meta` what Celery's
-    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has,
-    after so many seconds; `paused` leaves that run without a start;
+    clients read; `keep` milliseconds of retention; `again` has it run once more with what it has, after so many
+    seconds; `paused` leaves that run without a start, `replaced` does so unless the next one is there already;
     `hook` has the job told of it by whoever the queue brings it to; `here`, by who ends it, unless it dies before.
     """
 
@@ -167,6 +167,7 @@ class End(NamedTuple):
     born: tuple[str, ...] = ()
     again: float | None = None
     paused: bool = False
+    replaced: bool = False
     hook: bool = False
     here: bool = False
     facts: Mapping[str, str] = MappingProxyType({})
@@ -179,9 +180,9 @@ class End(NamedTuple):
         return [part for item in known.items() if item[1] for part in item]
 
     def next_start(self) -> int | str:
-        """When it is to run again: ms from now, "never" until somebody says when, "" if it is not."""
-        if self.paused:
-            return "never"
+        """When it is to run again: ms from now, "never" or "?" (see finish.lua) until somebody says when, "" if not."""
+        if self.paused or self.replaced:
+            return "never" if self.paused else "?"
         return "" if self.again is None else int(self.again * 1000)
 
     def dropped(self) -> str:

@@ -99,6 +99,13 @@ def wait_for(self: Any, key: str) -> str:
     return "went on"
 
 
+@app.task
+def held(key: str) -> int:
+    note(key, "begun")
+    hold(key)
+    return 1
+
+
 @app.task(bind=True)
 def report(self: Any, key: str) -> str:
     for done in (1, 2):
@@ -336,6 +343,11 @@ def becomes(self: Any, what: str) -> Any:
         "chain": chain(add.s(1, 1), add.s(10)),
         "group": group(add.s(n, n) for n in range(3)),
         "chord": chord([add.s(1, 1), add.s(2, 2)], total.s()),
+        "held chord": chord([held.si(self.request.id), add.s(1, 1)], total.s()),
+        "held chain": chain(held.si(self.request.id), add.s(2)),
+        "bad chord": chord([add.s(1, 1), fail.s("header")], total.s()),
+        "bad group": group(fail.s("header"), add.s(1, 1)),
+        "bad chain": chain(fail.si("header"), add.s(10)),
     }
     raise self.replace(signatures[what])
 

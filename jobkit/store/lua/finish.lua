@@ -14,7 +14,7 @@ KEYS  1 base of the namespace
 ARGV  1 id  2 operation  3 by  4 reason  5 run, "" if the manager ends it  6 token  7 worker, for a dead child's parent
       8 steps of the end  9 steps of a job without a record, or ""  10 message for Celery's clients, or ""
       11 how long to keep the ended job, and limits, see _retain  12 what nobody needs any more, see _spent, or ""
-      13 ms until it is to run again with what it has, "never" without a start, "" if it is not
+      13 ms until it is to run again with what it has, "never" without a start, "?" so unless its next run is there, "" if it is not
       14 "1" if the job is still to be told of its end, "2" if who ends it does so now  15.. fields and values
 Returns {code, state and number of the ended run, id, run and message of each job to publish, or 0 and "" for one whose
       family is to be looked at…}:
@@ -47,7 +47,7 @@ if ARGV[14] ~= "0" then add(fields, "hook", job.run) end
 
 -- Without a message there is nothing to run it again with.  One that was paused has to go on first, when it is resumed:
 -- the run that was asked for meanwhile stays behind it.
-local idle = ARGV[13] == "never"
+local idle = ARGV[13] == "never" or ARGV[13] == "?" and not job.next
 if ARGV[13] ~= "" and (idle or not job.next) and message_of(job) then
   if job.next then add(fields, "next", job.next) end
   job.next = cjson.encode({start = idle and "" or tostring(at + ARGV[13]), idle = idle and "1" or "", fields = {}})

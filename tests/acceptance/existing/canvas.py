@@ -152,6 +152,24 @@ def test_replaced(shop: Shop) -> None:
     assert chord([becomes.s("task"), becomes.s("chain")])(shop.m.total.s()).get(timeout=10) == 16
 
 
+@pytest.mark.parametrize("what", ["chord", "chain"])
+def test_what_a_task_was_replaced_by_is_waited_for(shop: Shop, what: str) -> None:
+    result = shop.m.becomes.delay(f"held {what}")
+    shop.heard(result.id, "begun")
+    for seen in (result, shop.app.AsyncResult(result.id)):
+        assert (seen.ready(), seen.result) == (False, None)
+    shop.go(result.id)
+    assert result.get(timeout=10) == 3
+
+
+@pytest.mark.parametrize("what", ["chord", "group", "chain"])
+def test_what_a_task_was_replaced_by_fails_for_it(shop: Shop, what: str) -> None:
+    result = shop.m.becomes.delay(f"bad {what}")
+    with pytest.raises((ChordError, KeyError), match="header"):
+        result.get(timeout=10)
+    assert (result.state, shop.app.AsyncResult(result.id).state) == ("FAILURE", "FAILURE")
+
+
 def test_a_task_that_waits_for_others(shop: Shop) -> None:
     if shop.pool == "solo":
         pytest.skip("a solo worker cannot wait for itself")
