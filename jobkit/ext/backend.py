@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
-from celery.exceptions import NotRegistered, Retry
+from celery.exceptions import NotRegistered, Retry, TaskRevokedError
 from kombu.utils.encoding import bytes_to_str
 
 from jobkit.errors import Fenced, JobExpired, JobNotFound, JobUnknown
@@ -110,6 +110,8 @@ class Recording(_Base):
             return
         self._begin_end(task_id, exc, celery_states.FAILURE, traceback, request, store_result)
         super().mark_as_failure(task_id, exc, traceback, request, store_result, **rest)
+        if not store_result:
+            self._fail_what_follows(request, exc, traceback)
 
     def mark_as_revoked(
         self, task_id: str, reason: Any = "", request: Any = None, store_result: bool = True, **rest: Any
@@ -117,6 +119,7 @@ class Recording(_Base):
         """A task was revoked: recorded also where its result is ignored."""
         self._begin_end(task_id, reason, celery_states.REVOKED, None, request, store_result)
         super().mark_as_revoked(task_id, reason, request, store_result, **rest)
+        self._fail_what_follows(request, TaskRevokedError(reason))
 
     def mark_as_retry(
         self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, store_result: bool = True, **rest: Any
@@ -223,6 +226,14 @@ class Recording(_Base):
             # Something in the canvas that goes on under its id has failed: what was to be sent for it will not be.
             end, holder = end._replace(verbs=("?enqueue", *end.verbs)), Settled(None, "", holder.worker)
             ends.finish_run(self.jobs, task, task_id, holder, end, reason)
+
+    def _fail_what_follows(self, request: Any, exc: Any, traceback: Any = None) -> None:
+        """A chain breaks off here: it may be what a task was replaced by, and of this end Celery tells nobody."""
+        chain = getattr(request, "chain", None)
+        for element in chain if isinstance(chain, list | tuple) else ():
+            task_id = element.get("options", {}).get("task_id")
+            if task_id and self.task_result_exists(task_id):
+                self.mark_as_failure(task_id, exc, traceback)
 
     def _replaced(self, task_id: str) -> str:
         """The name of the task that was replaced by others, where there is one of that id."""

@@ -22,6 +22,7 @@ from celery.exceptions import Ignore
 
 from jobkit.errors import JobNotFound, StoreError
 from jobkit.ext import amqp, ends, hooks, identity, kill, messages, orders, restarts, settling
+from jobkit.ext.backend import Recording
 from jobkit.ext.family import Family
 from jobkit.model import Ending
 from jobkit.running import RunningJob, StopRequested, begin, leave
@@ -261,6 +262,8 @@ def _settle_what_the_backend_did_not(jobs: JobKit, task: Any, job: RunningJob, t
         result = traced.info.retval if traced.info else traced.retval
     if not job.ended:
         end = ends.end_of(state, result, None, job)
+        if end.replaced and not isinstance(task.backend, Recording):
+            end = end._replace(replaced=False)  # how its canvas fails is told to another backend only
         ends.finish_run(jobs, task, job.id, job.holder, end)
     if not job.ended:  # it was to be tried again, and was cancelled meanwhile
         restarts.obey(jobs, task, job, context)

@@ -348,6 +348,8 @@ def becomes(self: Any, what: str) -> Any:
         "bad chord": chord([add.s(1, 1), fail.s("header")], total.s()),
         "bad group": group(fail.s("header"), add.s(1, 1)),
         "bad chain": chain(fail.si("header"), add.s(10)),
+        "bad chain nobody asks for": chain(fail.si("header").set(ignore_result=True), add.s(10)),
+        "chain that expires": chain(add.si(1, 1).set(expires=-60), add.s(10)),
     }
     raise self.replace(signatures[what])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from celery import chain, chord, group
-from celery.exceptions import ChordError
+from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import GroupResult
 
 from jobkit.testing import eventually
@@ -168,6 +168,16 @@ def test_what_a_task_was_replaced_by_fails_for_it(shop: Shop, what: str) -> None
     with pytest.raises((ChordError, KeyError), match="header"):
         result.get(timeout=10)
     assert (result.state, shop.app.AsyncResult(result.id).state) == ("FAILURE", "FAILURE")
+
+
+@pytest.mark.parametrize("what", ["bad chain nobody asks for", "chain that expires"])
+def test_what_a_task_was_replaced_by_breaks_off(shop: Shop, what: str) -> None:
+    result = shop.m.becomes.delay(what)
+    if shop.jobs is None:
+        return  # Celery never says so
+    with pytest.raises((KeyError, TaskRevokedError), match=r"header|expired"):
+        result.get(timeout=10)
+    assert result.state == "FAILURE"
 
 
 def test_a_task_that_waits_for_others(shop: Shop) -> None:
