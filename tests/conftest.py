@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from jobkit.embedded import EmbeddedRedis
 from tests import brokers, rabbit
+
+
+def pytest_configure() -> None:
+    """What a shell started with ``&`` has no Ctrl-C, and would leave that to every program a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

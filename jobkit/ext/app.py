@@ -52,10 +52,12 @@ class JobKit(Client, AsyncClient, Coalescing):
 
     Parameters: the Celery `app`; any of `jobkit.config.Settings` by name, which win over the app's ``jobkit_…``
     configuration.  Nothing is read or connected before it is needed.
-    Raises: `InvalidOption`, at the first use of the settings.
+    Raises: `InvalidOption` for an app that has one, ``app.jobkit``, and at the first use of the settings.
     """
 
     def __init__(self, app: Celery, **options: Any) -> None:
+        if hasattr(app, "jobkit"):
+            raise InvalidOption(option="app", value=app, allowed="must not have a JobKit yet; this one's is app.jobkit")
         self.app, self._options = app, options
         #: What `define` was told, by id.
         self.declared: dict[str, dict[str, Any]] = {}

@@ -36,11 +36,18 @@ class Told:
         self.number, _, soft = WAYS[way]
         self.cold, queue = way == "cold", f"{way}-{pool}"
         conf = {"worker_soft_shutdown_timeout": soft * 10}
+        self.stage, self.queue = stage, queue
         self.worker: Worker = stage.start(pool, 4, [f"--queues={queue}"], wait=False, conf=conf)
-        self.looks = stage.submit("steps", 40, 0.2, queue=queue)
-        again = (stage.submit(task, 30, queue=queue) for task in ("lingers", "late lingers"))
-        self.again, self.once = list(again), stage.submit("once", 30, queue=queue)
+
+    def submit(self) -> None:
+        """Submit its jobs, once all workers are there: what looks takes 8 s."""
+        self.looks = self._submit("steps", 40, 0.2)
+        self.again = [self._submit(task, 30) for task in ("lingers", "late lingers")]
+        self.once = self._submit("once", 30)
         self.jobs = [self.looks, *self.again, self.once]
+
+    def _submit(self, task: str, *args: Any) -> Any:
+        return self.stage.submit(task, *args, queue=self.queue)
 
     def check(self) -> None:
         """What looks was handed over, the rest cut off; only what is acknowledged early and has no policy is lost."""
@@ -66,6 +73,10 @@ def test_p7_workers_are_told_to_go_in_every_way(tmp_path: Path, nursery: Nursery
         for way, pool in TOLD:
             stage.nursery = remapped if WAYS[way][1] else nursery
             told.append(Told(stage, way, pool))
+        for one in told:
+            one.worker.wait_ready()
+        for one in told:
+            one.submit()
         stage.started(*(job for one in told for job in one.jobs))
         for one in told:
             one.worker.tell(one.number)

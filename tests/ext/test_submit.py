@@ -148,6 +148,12 @@ def test_a_bad_setting_is_named(app: Celery, name: str, value: object) -> None:
         JobKit(app, **{name: value}).settings  # noqa: B018
 
 
+def test_an_app_has_one_jobkit(app: Celery, jobs: JobKit) -> None:
+    with pytest.raises(InvalidOption, match=r"app\.jobkit"):
+        JobKit(app)
+    assert app.jobkit is jobs
+
+
 def test_a_lease_is_renewed_three_times_before_it_runs_out() -> None:
     assert config.read({}, {"lease": 1.5, "renew": 0.5}).renew == 0.5
     with pytest.raises(InvalidOption, match=r"jobkit_renew=3\.0: must be at most a third of jobkit_lease=8\.0"):
