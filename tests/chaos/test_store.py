@@ -157,7 +157,8 @@ def test_s9_redis_forgets_every_script(stage: Stage) -> None:
         time.sleep(0.1)
     assert [handle.get(timeout=5) for handle in handles] == [1] * len(handles)
     assert stage.judge() == []
-    assert not any("Traceback" in worker.log for worker in stage.workers)
+    again = "Redis error, will retry\nTraceback"  # kombu's own script, which it sends anew
+    assert not any("Traceback" in worker.log.replace(again, "") for worker in stage.workers)
 
 
 def lose_one(stage: Stage, chance: random.Random) -> None:
