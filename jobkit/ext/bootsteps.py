@@ -67,7 +67,7 @@ class Keeper(bootsteps.StartStopStep):
         store, settings = jobs.store, jobs.settings
         self.heart = Heartbeat(
             jobs.pulse(), self.identity, settings.lease, settings.renew,
-            orders.trust, orders.say_blocked, orders.number, orders.announce,
+            orders.trust, orders.announce,
         )  # fmt: skip
         self.heart.run_once()
         publish = partial(messages.publish, worker.app)

@@ -16,9 +16,9 @@ from jobkit.store import JobStore, workers
 
 log = logging.getLogger("jobkit")
 
-#: How many orders came, until when the worker's claims may be trusted (ns of the monotonic clock, 0: for ever), and
-#: whether something is blocked; shared with every child that is forked after this module was imported.
-_page, _NUMBERS = mmap.mmap(-1, 17), struct.Struct("<qq")
+#: How many orders came, and until when the worker's claims may be trusted (ns of the monotonic clock, 0: for ever);
+#: shared with every child that is forked after this module was imported.
+_page, _NUMBERS = mmap.mmap(-1, 16), struct.Struct("<qq")
 #: Seconds one wait for an order takes at most; then the thread looks whether it is over.
 WAIT = 1.0
 
@@ -42,16 +42,6 @@ def lapsed() -> bool:
     """May somebody have taken this worker's runs over by now?  A memory read."""
     until = _NUMBERS.unpack_from(_page)[1]
     return bool(until) and time.monotonic_ns() > until
-
-
-def say_blocked(blocked: bool) -> None:
-    """Let every claim of this worker know whether something may be blocked."""
-    _page[16] = blocked
-
-
-def may_be_blocked() -> bool:
-    """Has a claim to look at the blocks?  A memory read; a child that was not forked always looks."""
-    return bool(_page[16]) or not _shares_page(os.getpid())
 
 
 @cache
@@ -96,16 +86,12 @@ class Listener(threading.Thread):
                 self._missed = True
                 self._over.wait(WAIT)
                 continue
-            if order and not order[0]:
-                say_blocked(True)
             if order:
                 announce()
-            if order and order[0]:
                 self._handle(*order, False)
 
     def _catch_up(self) -> None:
         found = workers.told(self._store, self._worker)
-        say_blocked(True)
         announce()
         for order in found:
             self._handle(*order, True)

@@ -148,7 +148,6 @@ def _claim(
         plan=plan,
         digest=request.get(messages.DIGEST_HEADER) or "",
         unrecorded=jobs.settings.unrecorded,
-        blocks=orders.may_be_blocked(),
         run_time=policy.max_run_time,
         facts={"policy": policy.to_text(), "grace": int(policy.grace * 1000)} if policy.restart_on else None,
         stubborn=identity.in_worker(),

@@ -23,8 +23,8 @@ class Heartbeat:
     """The lease of one worker, and the guard that keeps it from believing a clock that jumps.
 
     Parameters: `worker` (node|boot); `lease`, seconds without a proof of life until its runs are taken over; `renew`,
-    seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over, `blocked`
-    whether something is blocked; `orders` says how many orders came; `doubt` has every body look whose its run is.
+    seconds between two proofs; `trust` is told for how many seconds from now nobody can take its runs over; `doubt` has
+    every body look whose its run is.
     """
 
     def __init__(
@@ -34,12 +34,10 @@ class Heartbeat:
         lease: float,
         renew: float,
         trust: Callable[[float], None] = lambda _: None,
-        blocked: Callable[[bool], object] = bool,
-        orders: Callable[[], int] = int,
         doubt: Callable[[], object] = lambda: None,
     ) -> None:
         self.store, self.worker, self.lease, self.renew, self._trust = store, worker, lease, renew, trust
-        self._blocked, self._orders, self._doubt = blocked, orders, doubt
+        self._doubt = doubt
         self._redis, self._began, self._mine, self._trusted, self._jumped = 0.0, 0.0, 0.0, 0.0, 0.0
         self._tried, self._epoch = time.monotonic(), ""
 
@@ -47,18 +45,16 @@ class Heartbeat:
         """Renew the lease, if it is time to."""
         if self._mine and time.monotonic() - self._mine < self.renew:
             return
-        began, told = time.monotonic(), self._orders()
+        began = time.monotonic()
         idle = began - self._tried
         try:
-            at, held, blocked, epoch = workers.beat(self.store, self.worker, self.lease)
+            at, held, epoch = workers.beat(self.store, self.worker, self.lease)
         except StoreUnavailable as exc:
             if not exc.silent:
                 self._trust(TRUST * self.lease)  # down for everybody, so nobody can judge
             raise
         finally:
             self._tried = time.monotonic()
-        if blocked or told == self._orders():  # an order that came meanwhile knows better
-            self._blocked(blocked)
         self._look_for_a_loss(epoch)
         mine = self._tried
         if self._mine and not held:

@@ -33,20 +33,19 @@ class Lost(NamedTuple):
 class Beat(NamedTuple):
     """What a worker is told that proves itself alive.
 
-    Redis time in seconds, whether the lease had held until now, whether something is blocked, and the epoch of the
-    namespace: another one where Redis has lost everything, "" where nobody has begun one yet.
+    Redis time in seconds, whether the lease had held until now, and the epoch of the namespace: another one where
+    Redis has lost everything, "" where nobody has begun one yet.
     """
 
     at: float
     held: bool
-    blocked: bool
     epoch: str
 
 
 def beat(store: JobStore, worker: str, lease: float) -> Beat:
     """Prove a worker alive for `lease` seconds; 0 says goodbye."""
-    at, held, blocked, epoch = store.run("beat", worker, int(lease * 1000))
-    return Beat(int(at) / 1000, bool(held), bool(blocked), epoch.decode())
+    at, held, epoch = store.run("beat", worker, int(lease * 1000))
+    return Beat(int(at) / 1000, bool(held), epoch.decode())
 
 
 def rescue(store: JobStore, worker: str, most: int, until: float = 1e10) -> list[Lost]:

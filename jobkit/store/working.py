@@ -31,7 +31,6 @@ class Working(Namespace):
         plan: Plan,
         digest: str = "",
         unrecorded: bool = True,
-        blocks: bool = False,
         run_time: float | None = None,
         facts: Mapping[str, str | int] | None = None,
         stubborn: bool = False,
@@ -39,14 +38,14 @@ class Working(Namespace):
         """Start a run: the first one is told `ok`, whoever comes later what became of it.
 
         `run` is None for a message from a client without jobkit; its record is then made from `plan`.  `run_time`
-        is how many seconds it may take, `facts` fields of every claim; `blocks` says that something may be blocked;
-        `digest` is that of the message, `unrecorded` whether one that no record knows is accepted; `stubborn` tries
-        on for an hour while Redis cannot take it: a job that cannot begin has not failed.
+        is how many seconds it may take, `facts` fields of every claim; `digest` is that of the message, `unrecorded`
+        whether one that no record knows is accepted; `stubborn` tries on for an hour while Redis cannot take it: a job
+        that cannot begin has not failed.
         """
         common = [part for item in (facts or {}).items() for part in item]
         reply = self.run(
             "claim", job_id, token, clean(worker.partition("|")[0]), "", f"{or_empty(run)} {digest}",
-            "r" * redelivered + "b" * blocks + "u" * unrecorded, worker, pid,
+            "r" * redelivered + "u" * unrecorded, worker, pid,
             "" if run_time is None else int(run_time * 1000), len(common), *common,
             *(plan.fields() if run is None else ()), late=f"the start of job {job_id}" if stubborn else "",
             sure=self.claimed(job_id) if stubborn else (),

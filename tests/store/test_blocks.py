@@ -45,7 +45,7 @@ def state(world: World, job_id: str = "j") -> str:
 def claim(world: World, job_id: str = "j", run: int | None = 1, **facts: Any) -> str:
     given = plan(job_id, facts=facts)
     token = f"{job_id}{secrets.token_hex(4)}"
-    return world.store.claim(job_id, run, token, "w|b", 7, redelivered=False, plan=given, blocks=True).code
+    return world.store.claim(job_id, run, token, "w|b", 7, redelivered=False, plan=given).code
 
 
 def test_a_job_of_a_host_that_is_away_waits_and_goes_when_it_is_back(world: World) -> None:
@@ -221,12 +221,6 @@ def test_blocked_again_while_it_is_lifted_the_rest_stays(world: World, monkeypat
     block(world)
     assert blocks.unblock(world.store, "host", "eu", "tester", blocks.LIFTING) is None
     assert len(world.holds("state", "HOST_BLOCKED")) == 5
-
-
-def test_the_workers_are_told_at_once(world: World) -> None:
-    world.client.zadd(world.keys.key("workers"), {"w1|b1": NOW + 10_000})
-    block(world)
-    assert world.client.lrange(world.keys.key("orders", "w1|b1"), 0, -1) == [b"\t0\t0"]
 
 
 def test_a_wrong_kind_or_name_is_refused(world: World) -> None:

@@ -364,7 +364,7 @@ CASES = {
     "claim one that is blocked": Case(
         "claim",
         to_be_held,
-        lambda s: s.claim("j", 1, "tok1", "w1@host|boot1", 7, redelivered=False, plan=plan(), blocks=True),
+        lambda s: s.claim("j", 1, "tok1", "w1@host|boot1", 7, redelivered=False, plan=plan()),
         "stale",
     ),
     "suspend one that is blocked": Case("suspend", blocked, lambda s: s.suspend("j", "client")),

@@ -188,7 +188,7 @@ def test_a_job_that_turns_out_to_be_blocked_is_not_held(world: World) -> None:
     submit(world, host="eu")
     reserve(world, "q")
     world.store.run("block", "host eu", "[]")
-    assert world.store.claim("j", 1, "t", WORKER, 7, redelivered=False, plan=plan(), blocks=True).code == "blocked"
+    assert world.store.claim("j", 1, "t", WORKER, 7, redelivered=False, plan=plan()).code == "blocked"
     assert world.holds("held", WORKER) == set()
 
 

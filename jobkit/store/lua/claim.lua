@@ -8,7 +8,7 @@
 --[[ claim: a worker starts this run; whoever is second is told so.
 KEYS  1 base of the namespace
 ARGV  1 id  2 token, which is also the operation  3 by  4 reason  5 run of the message, "" from a client without jobkit; a space; its digest, or ""
-      6 letters: "r" if the broker redelivered it, "b" if something may be blocked, "u" if a job without a record is accepted
+      6 letters: "r" if the broker redelivered it, "u" if a job without a record is accepted
       7 worker  8 pid  9 ms it may run, or ""
       10 how many of what follows are for every claim  11.. fields and values, then those of a job without a record
 Returns {code, state, run}, if there is more {…, checkpoint, owner, tags, worker, restarts so far, run to be told}, and, of a definition that
@@ -65,7 +65,7 @@ if not is_genuine(job, digest) then
   return answer("altered")
 end
 if targets and job.bonds and bonds().give_up(job, at, token .. "r", by) then return answer("removing") end
-if targets and (job.bonds or ARGV[6]:find("b", 1, true)) then
+if targets and (job.bonds or redis.call("EXISTS", key("blocks")) == 1) then
   local born = {unpack(fields, 9 + ARGV[10])}
   if bonds().is_blocked(job, born) then
     bonds().place(job, at, token, by, "it may not start", born)
