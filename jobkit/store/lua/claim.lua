@@ -16,7 +16,7 @@ Returns {code, state, run}, if there is more {…, checkpoint, owner, tags, work
       ok | again | blocked (it waits for that) | hook (it is over: tell it) | removing (it was aborted: end it) | stale (another run) | altered (it is not what was submitted) | refused | missing ]]
 local id, token, by, reason = unpack(ARGV, 1, 4)
 local run, digest = unpack(cut(ARGV[5], " "))
-local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook", "message"), clock()
+local job, at = load(id, "checkpoint", "restarts", "queue", "priority", "hook", "message", "task", "definition"), clock()
 local fields = {"token", token, "worker", ARGV[7], "pid", ARGV[8], "started", digits(at)}
 local common = 10 + ARGV[10]
 add(fields, unpack(ARGV, 11, common))
@@ -59,13 +59,23 @@ if job.hook == run and has(OVER, job.state) then
   redis.call("ZREM", key("outbox"), id)
   return answer("hook")
 end
+-- May a block hold it back?  What it has says so, but for its host, which is a bond, and before it has a record.
+local function may_be_held()
+  if job.bonds then return true elseif run == "" then return redis.call("EXISTS", key("blocks")) == 1 end
+  local definition = job.definition or definition_of(id) or ""
+  for _, block in ipairs(redis.call("HMGET", key("blocks"), "task " .. (job.task or ""), "queue " .. (job.queue or ""),
+                                    "owner " .. (job.owner or ""), "definition " .. definition)) do
+    if block then return true end
+  end
+end
+
 local targets = walk(job.state, CLAIM)
 if not is_genuine(job, digest) then
   if targets then owe(job, at, 0) end
   return answer("altered")
 end
 if targets and job.bonds and bonds().give_up(job, at, token .. "r", by) then return answer("removing") end
-if targets and (job.bonds or redis.call("EXISTS", key("blocks")) == 1) then
+if targets and may_be_held() then
   local born = {unpack(fields, 9 + ARGV[10])}
   if bonds().is_blocked(job, born) then
     bonds().place(job, at, token, by, "it may not start", born)
