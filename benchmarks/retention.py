@@ -113,7 +113,7 @@ from redis import Redis
 from jobkit.store import JobStore
 store = JobStore(Redis.from_url(sys.argv[1]))
 while True:
-    assert store.pin("pinner", 3.0, sys.argv[2:]) == {}
+    assert store.pin("pinner", 15.0, sys.argv[2:]) == {}
     print("pinned", flush=True)
     time.sleep(1)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -148,24 +149,25 @@ class Client(Waiting):
         With a `job_id`: first its whole history, then what happens, until it has ended.  Without one: every transition
         of every job, without end.  `timeout` in seconds ends it with `TimeoutError`.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        told = self._watch_one(_id(job_id)) if job_id is not None else queries.announcements(self.store, None, [])
-        for item in told:
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        one = None if job_id is None else _id(job_id)
+        for item in queries.announcements(self.store, None, [], until) if one is None else self._watch_one(one, until):
             if item:
                 yield item
-            if deadline is not None and time.monotonic() >= deadline:
+            # Whoever took his time over the end of a job is not told that it has not ended.
+            if not (item and one) and time.monotonic() >= until:
                 raise TimeoutError(f"job {job_id or '*'}: not ended within {timeout} s")
 
-    def _watch_one(self, job_id: str) -> Iterator[tuple[str, Transition] | None]:
+    def _watch_one(self, job_id: str, until: float) -> Iterator[tuple[str, Transition] | None]:
         with self._keeping([job_id]) as keep:
-            for item in self._steps_of(job_id):
+            for item in self._steps_of(job_id, until):
                 keep()
                 yield item
 
-    def _steps_of(self, job_id: str) -> Iterator[tuple[str, Transition] | None]:
+    def _steps_of(self, job_id: str, until: float) -> Iterator[tuple[str, Transition] | None]:
         ready: list[bool] = []
         seen, gone = 0, False
-        for item in queries.announcements(self.store, job_id, ready):
+        for item in queries.announcements(self.store, job_id, ready, until):
             steps: Sequence[Transition] = (item[1],) if item else ()
             # Read after the subscription stands, again whenever it is quiet, and where it may be over: what ends a run
             # may begin the next one, and nothing can be missed.

@@ -34,12 +34,14 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, message: Messa
     seconds.  Exceptions of `condition` pass through.
     """
     deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        if time.monotonic() > deadline:
+    while True:
+        late = time.monotonic() > deadline  # before it looks: who was held up meanwhile looks once more
+        if value := condition():
+            return value
+        if late:
             text = message if isinstance(message, str) else message()
             raise AssertionError(f"{text} (waited {timeout:g} s, last seen: {value!r})")
         time.sleep(0.02)
-    return value
 
 
 class WorkerProcess:

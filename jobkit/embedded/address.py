@@ -36,7 +36,7 @@ class Address:
 
     def empty(self, database: int) -> None:
         """Empty a logical database."""
-        with self._client(database) as client:
+        with self._client(database, 20) as client:
             client.flushdb()
 
     def info(self) -> dict[str, Any] | None:
@@ -50,5 +50,5 @@ class Address:
             return None
         return info if required == self.password else None
 
-    def _client(self, database: int) -> Redis:
-        return Redis.from_url(self.url(database), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+    def _client(self, database: int, timeout: float = TIMEOUT) -> Redis:
+        return Redis.from_url(self.url(database), socket_timeout=timeout, socket_connect_timeout=timeout)

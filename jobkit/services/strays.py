@@ -39,7 +39,7 @@ class Strays:
         unseen = set(held).difference(self._busy())
         astray = unseen & self._suspects
         self._suspects = unseen
-        for job_id in astray:
+        for job_id in sorted(astray):
             self._give_up(job_id)
         return len(astray)
 

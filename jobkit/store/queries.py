@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple, cast
@@ -104,9 +106,12 @@ def counts(store: JobStore) -> dict[State, int]:
     return dict(zip(State, store.call(read), strict=True))
 
 
-def announcements(store: JobStore, job_id: str | None, ready: list[bool]) -> Iterator[tuple[str, Transition] | None]:
+def announcements(
+    store: JobStore, job_id: str | None, ready: list[bool], until: float = math.inf
+) -> Iterator[tuple[str, Transition] | None]:
     """Transitions as they happen, of one job or of all; None about once a second while nothing does.
 
+    And None at `until`, seconds of the monotonic clock.
     `ready` gets an entry once the subscription stands: what is read after that cannot be missed.
     """
     channel = store.keys.key("events", job_id or "*")
@@ -114,7 +119,7 @@ def announcements(store: JobStore, job_id: str | None, ready: list[bool]) -> Ite
     with closing(cast(Any, store.client).pubsub(ignore_subscribe_messages=False)) as pubsub:
         store.call(lambda: (pubsub.subscribe if job_id else pubsub.psubscribe)(channel))
         while True:
-            message = store.call(lambda: pubsub.get_message(timeout=1.0))
+            message = store.call(lambda: pubsub.get_message(timeout=min(1.0, max(0.0, until - time.monotonic()))))
             if message is None:
                 yield None
             elif message["type"].endswith("subscribe"):

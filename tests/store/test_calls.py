@@ -69,11 +69,12 @@ def test_a_call_that_was_cut_off_leaves_no_answer_to_the_next(url: str, client: 
         store.create(Plan("one", "t", "m"), "client")
         before = signal.signal(signal.SIGALRM, over)
         try:
-            client.client_pause(500, all=True)
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            client.client_pause(4000, all=True)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
             with pytest.raises(TimeOver):
                 store.read("one", "state", "task")
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert store.read("one", "task") == [b"t"]
 

@@ -165,8 +165,8 @@ def telling(world: World) -> None:
 def opening(world: World) -> None:
     """A rate that let one through lets the next one through by now."""
     for job_id in ("j", "k"):
-        world.submit(job_id, locks=(Rate("mail", 1, 1.0),))
-    world.advance(1_000)
+        world.submit(job_id, locks=(Rate("mail", 1, 60.0),))
+    world.advance(60_000)
 
 
 #: A definition with a slot and a backup, and its job.

@@ -87,11 +87,12 @@ def test_a_run_number_inside_of_the_arguments_is_left_alone(world: World) -> Non
 
 
 def test_the_message_goes_into_the_database_of_its_broker(world: World) -> None:
-    world.store.create(plan(), "client", put=Put("q", message("j"), "3"))
-    assert world.client.llen("q") == 0
     kwargs = world.client.connection_pool.connection_kwargs
+    other = kwargs["db"] % 15 + 1
+    world.store.create(plan(), "client", put=Put("q", message("j"), str(other)))
+    assert world.client.llen("q") == 0
     reserve = world.store.command("reserve", WORKER, 9, 9, kwargs["db"], "u", "i", 5, 0, "q", load=True)
-    with Redis(host=kwargs["host"], port=kwargs["port"], password=kwargs["password"], db=3) as broker:
+    with Redis(host=kwargs["host"], port=kwargs["port"], password=kwargs["password"], db=other) as broker:
         assert broker.llen("q") == 1
         taken: Any = broker.execute_command(*reserve)
         assert len(taken) == 3

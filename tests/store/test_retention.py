@@ -240,7 +240,7 @@ def test_what_became_of_a_job_is_known_after_its_record_has_gone(world: World) -
     exc = gone(world, "j")
     assert (exc.state, exc.outcome, exc.message, exc.why) == (State.ERROR, Outcome.FAILED, "no\tdisk\nleft", "age")
     assert (exc.ended_at, exc.gone_at) == (when(1), when(1 + KEEP))
-    assert "it ended ERROR at 2027-" in str(exc)
+    assert "it ended ERROR at 2096-" in str(exc)
     assert "its time was over (jobkit_retention" in str(exc)
 
 
@@ -291,11 +291,11 @@ def test_what_is_known_is_bounded_in_number(world: World) -> None:
 
 
 def test_what_is_known_is_bounded_in_time(world: World) -> None:
-    world.store.limits = Limits(gone_ms=1_000)
+    world.store.limits = Limits(gone_ms=60_000)
     end(world, "j")
     world.store.forget("j")
     ttl = world.client.pttl(world.keys.key("gone", "1"))
-    assert 0 < ttl <= 1_000
+    assert 0 < ttl <= 60_000
 
 
 def test_an_id_that_was_never_submitted_is_unknown_as_long_as_all_those_gone_are_known(world: World) -> None:

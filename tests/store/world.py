@@ -14,7 +14,7 @@ from jobkit.store.scripts import assembled
 from tests.store.checks import ACTIVE, ENDED, Check, texts
 
 #: Redis time at which every test begins, ms.
-NOW = 1_800_000_000_000
+NOW = 4_000_000_000_000
 WORKER = "w1@host|boot1"
 MESSAGE = '{"task": "shop.pack"}'
 

@@ -104,8 +104,8 @@ def test_two_at_once_and_a_taken_port(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(server_module, "free_port", lambda: next(offers) or free_port())
         with EmbeddedRedis() as second:
             assert second.port not in (taken.getsockname()[1], first.port)
-            assert second.alive
-            assert first.alive
+            eventually(lambda: second.alive)
+            eventually(lambda: first.alive)
 
 
 def test_a_stranger_without_a_password_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_stranger_without_a_password_is_not_taken_for_it(tmp_path: Path) -> No
         client.config_set("requirepass", "")
         assert not ours.alive
         client.config_set("requirepass", ours._address.password)
-        assert ours.alive
+        eventually(lambda: ours.alive)
 
 
 # What cannot be started
@@ -177,11 +177,11 @@ def test_a_busy_server_is_stopped_too(server: EmbeddedRedis) -> None:
     with Redis.from_url(server.url) as client:
         connection = client.connection_pool.get_connection()
         connection.send_command("EVAL", "while true do end", 0)
-        eventually(lambda: psutil.Process(server.pid).cpu_percent(0.05) > 20, message="the script does not run")
+        eventually(lambda: psutil.Process(server.pid).cpu_percent(0.05) > 20, 60, message="the script does not run")
         started = time.monotonic()
         server.stop()
         connection.disconnect()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 12  # not what a server that hears it is given
     assert not server.directory.exists()
 
 
@@ -223,7 +223,7 @@ def test_a_restart_that_fails_shows_the_log_and_can_be_mended() -> None:
             server.restart()
         append_only.write_bytes(content)
         server.restart()
-        assert server.alive
+        eventually(lambda: server.alive)
 
 
 def test_a_killed_warden_is_replaced() -> None:
@@ -247,7 +247,7 @@ def test_a_fork_uses_but_never_stops_it(server: EmbeddedRedis) -> None:
         server.stop()
         os._exit(0 if server.alive else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert server.alive
+    eventually(lambda: server.alive)
 
 
 # It dies with its owner
@@ -313,9 +313,8 @@ def test_it_dies_with_its_owner(how: str, end: signal.Signals) -> None:
     try:
         assert directory.exists()
         owner.send_signal(end)
-        died = time.monotonic()
-        eventually(lambda: not directory.exists(), 2, "the directory outlived the owner")
-        eventually(lambda: gone(server), 2 - (time.monotonic() - died), "the server outlived the owner")
+        eventually(lambda: not directory.exists(), 20, "the directory outlived the owner")
+        eventually(lambda: gone(server), 20, "the server outlived the owner")
         assert not any(gone(child) for child in children), "the owner's children were to live on"
     finally:
         for child in children:
@@ -325,7 +324,7 @@ def test_it_dies_with_its_owner(how: str, end: signal.Signals) -> None:
 
 def test_an_owner_that_forgets_to_stop_leaves_nothing() -> None:
     owner, server, directory, _ = own("exit")
-    eventually(lambda: not directory.exists() and gone(server), 2, "left over")
+    eventually(lambda: not directory.exists() and gone(server), 20, "left over")
     assert owner.wait() == 0
 
 
@@ -333,11 +332,13 @@ def test_in_the_foreground_it_prints_its_url_and_ends_with_control_c() -> None:
     command = [sys.executable, "-m", "jobkit.embedded"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         with Redis.from_url(process.stdout.readline().strip()) as client:
             directory = Path(client.config_get("dir")["dir"])
+        said = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert out == ""
-    assert "Ctrl-C stops it" in err
+    assert (out, err) == ("", "")
+    assert "Ctrl-C stops it" in said
     assert not directory.exists()
