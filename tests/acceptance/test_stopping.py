@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -40,10 +39,8 @@ def test_a_cancel_is_seen_by_a_body_that_looks(
     start_worker(pool=pool)
     handle = lifecycle.looks.apply_async((60,), link=lifecycle.add.si(1, 1))
     running(handle)
-    began = time.monotonic()
     assert handle.abort("wrong file") is S.CANCELLING_BY_USER
     job = ended(handle)
-    assert time.monotonic() - began < 2
     assert (job.state, job.outcome, job.message) == (S.CANCELLED, Outcome.STOPPED, "cancelled")
     assert path(handle) == [S.QUEUED, S.RUNNING, S.CANCELLING_BY_USER, S.CANCELLED]
     with pytest.raises(TaskRevokedError, match="cancelled"):

@@ -74,7 +74,7 @@ def test_c1_nobody_is_taken_for_dead_by_a_jump(tmp_path: Path, nursery: Nursery,
 def test_c2_who_died_before_the_clock_went_back_is_found_all_the_same(tmp_path: Path, nursery: Nursery) -> None:
     with clocked(tmp_path, nursery) as (stage, clock):
         doomed, _ = stage.start(), stage.start(arguments=["--queues=other"])
-        handles = [stage.submit("steps", 20, 0.1) for _ in range(2)]
+        handles = [stage.submit("steps", 40, 0.1) for _ in range(2)]
         stage.started(*handles)
         time.sleep(1.5)  # everybody has seen the time go by in order
         gone = doomed.kill_all()

@@ -71,10 +71,10 @@ def test_a_keeper_dies_while_it_publishes(tmp_path: Path, nursery: Nursery, poin
 @pytest.mark.parametrize("point", ["rescued", "settled"])
 def test_a_keeper_dies_while_it_rescues(tmp_path: Path, nursery: Nursery, point: str) -> None:
     with staged(tmp_path, QUICK, nursery=nursery) as stage:
+        doomed = stage.start(arguments=["--queues=other"], failpoint=point)
         first = stage.start()
         handles = [stage.submit("steps", 20, 0.1) for _ in range(2)]
         stage.started(*handles)
-        doomed = stage.start(failpoint=point)
         first.kill_all()
         eventually(doomed.ended, 20)
         stage.start()

@@ -66,13 +66,13 @@ def kill_a_child(worker: Worker, stage: Stage, chance: random.Random) -> None:
 def test_p4_a_worker_freezes_and_thaws(stage: Stage, pool: str) -> None:
     frozen = stage.start(pool, 5)
     handles = [stage.submit("steps", 60, 0.1) for _ in range(2)]
-    handles += [stage.submit("retries", 1, 1.0), stage.submit("fails", 1, 1.0), stage.submit("looks", 8.0)]
+    handles += [stage.submit("retries", 1, 3.0), stage.submit("fails", 1, 3.0), stage.submit("looks", 8.0)]
     stage.started(*handles)
     frozen.freeze()
     stage.start(pool, 5)
     stage.started(*handles, run=2)
     frozen.thaw()
-    eventually(lambda: len(stage.evidence.lines(REFUSED)) >= 2, 10)
+    eventually(lambda: len(stage.evidence.lines(REFUSED)) >= 2, 20)
     assert stage.judge(40) == []
     for handle in handles:
         assert "ABORTED ABORTED_RESTART" in path(handle)
@@ -145,7 +145,7 @@ def test_p9_a_body_ends_its_process(stage: Stage) -> None:
 
 def test_l7_steps_are_done_once_but_for_the_one_that_was_cut(stage: Stage) -> None:
     stage.start()
-    handles = [stage.submit("steps", 100, 0.03) for _ in range(2)]
+    handles = [stage.submit("steps", 100, 0.05) for _ in range(2)]
     chance = random.Random(7)
     for run in (1, 2, 3):
         stage.started(*handles, run=run)

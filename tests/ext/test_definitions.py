@@ -425,8 +425,8 @@ def test_only_the_clock_of_redis_counts(jobs: JobKit, add: Any, hours: int) -> N
             tries += 1
             assert tries < 100_000
         [(slot, late)] = status(jobs, "one").fires
-    assert abs(slot - datetime.now(UTC)) < timedelta(seconds=3)
-    assert late < 1
+    assert abs(slot - datetime.now(UTC)) < timedelta(minutes=5)
+    assert late < 300  # where the other clock is an hour off
 
 
 def test_who_sets_a_log_level_ends_one_that_was_set_for_a_while(jobs: JobKit, nightly: Any) -> None:

@@ -29,7 +29,7 @@ def test_not_before_its_time(shop: Shop) -> None:
     ]
     results = [shop.m.divide.apply_async((6, 3), **start) for start in starts]
     assert [result.get(timeout=10) for result in results] == [2, 2, 2]
-    assert 0.4 <= time.monotonic() - begun < 3
+    assert time.monotonic() - begun >= 0.4
     for result in results:
         eventually(lambda result=result: "postrun" in shop.notes(result.id))  # type: ignore[misc]
         shop.heard(result.id, *shop.notes(result.id))
