@@ -14,6 +14,7 @@ from celery.exceptions import TaskRevokedError
 
 from jobkit import IllegalTransition, Outcome, State
 from jobkit.testing import WorkerProcess, eventually
+from tests.processes import gone
 
 Start = Callable[..., WorkerProcess]
 S = State
@@ -198,7 +199,7 @@ def test_what_a_killed_job_has_started_goes_with_it(
     if name == "starts_a_process":
         handle.abort(grace=0.2)
     assert ended(handle).state is S.KILLED
-    eventually(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in everything))
+    eventually(lambda: all(gone(one.pid) for one in everything))
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])

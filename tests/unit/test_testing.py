@@ -13,6 +13,7 @@ from redis import Redis
 
 from jobkit.embedded import EmbeddedRedis
 from jobkit.testing import WorkerFactory, WorkerProcess, eventually
+from tests.processes import gone
 
 APP = """
 import os
@@ -69,15 +70,7 @@ def test_kill_ends_the_main_process_and_clean_up_the_rest(start: WorkerFactory) 
     worker.kill()
     assert not worker.alive
     worker.clean_up()
-    eventually(lambda: not any(map(runs, children)))
-
-
-def runs(process: psutil.Process) -> bool:
-    """Does it run still?  It may go while it is looked at."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    eventually(lambda: all(gone(child.pid) for child in children))
 
 
 def test_a_worker_that_cannot_start_shows_its_log(worker_process: WorkerFactory, tmp_path: Path) -> None:
