@@ -296,7 +296,7 @@ def grows(self: Any, x: int, step: int = 1) -> int:
     return x
 
 
-@app.task(bind=True, autoretry_for=(ConnectionError,), retry_backoff=1, retry_jitter=False, max_retries=1)
+@app.task(bind=True, autoretry_for=(ConnectionError,), retry_backoff=2, retry_jitter=False, max_retries=1)
 def backs_off(self: Any, fail_always: bool = False) -> str:
     note(self.request.id, f"try {self.request.retries}")
     if fail_always or not self.request.retries:

@@ -66,7 +66,7 @@ def test_its_retries(client: Any, stage: Stage) -> None:
     result = client.jobs("flaky", 2).delay()
     assert result.get(timeout=10) == "done after 2"
     assert stage.path(result.id) == "QUEUED RUNNING ERROR ERROR_RETRY " * 2 + "QUEUED RUNNING FINISHED"
-    later = client.jobs("flaky", 1, 0.3).delay()
+    later = client.jobs("flaky", 1, 2.0).delay()
     eventually(lambda: later.state == "RETRY")
     assert later.get(timeout=10) == "done after 1"
     assert "ERROR_RETRY WAITING_FOR_START QUEUED RUNNING" in stage.path(later.id)
@@ -90,7 +90,7 @@ def test_given_back_to_the_queue(client: Any, stage: Stage) -> None:
 
 
 def test_its_revoke(client: Any, stage: Stage) -> None:
-    result = client.jobs("add", 1, 2).apply_async(countdown=0.5)
+    result = client.jobs("add", 1, 2).apply_async(countdown=1.5)
     result.revoke()
     with pytest.raises(TaskRevokedError):
         result.get(timeout=10)

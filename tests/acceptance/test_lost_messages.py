@@ -29,7 +29,7 @@ def test_a_message_that_vanished_from_the_broker(lifecycle: ModuleType, start_wo
 
 def test_a_message_that_was_overtaken(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
     worker = start_worker(concurrency=1)
-    busy = lifecycle.hangs.delay(2)
+    busy = lifecycle.hangs.delay(4)
     eventually(lambda: busy.job.state is State.RUNNING)
     reserved = lifecycle.hangs.delay(0.5)
     eventually(lambda: f"{reserved.id}] received" in worker.log)

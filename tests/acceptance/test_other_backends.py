@@ -82,7 +82,7 @@ def test_canvas(stage: Stage) -> None:
 
 
 def test_revoked_before_the_start(stage: Stage) -> None:
-    result = stage.m.add.apply_async((1, 2), countdown=0.4)
+    result = stage.m.add.apply_async((1, 2), countdown=1.5)
     result.revoke()
     with pytest.raises(TaskRevokedError):
         result.get(timeout=10)

@@ -64,7 +64,7 @@ def test_of_a_killed_worker_others_run_it_once_and_soon(
 
 def test_a_worker_that_goes_down_gives_it_back(lifecycle: ModuleType, start_worker: Start, notes: Path) -> None:
     worker = start_worker(concurrency=1, env=PREFETCH)
-    at_work = lifecycle.hangs.delay(3)
+    at_work = lifecycle.hangs.delay(6)
     eventually(lambda: at_work.job.state is State.RUNNING)
     others = [lifecycle.add.delay(n, 1) for n in range(6)]
     eventually(lambda: waiting(lifecycle) == 2, message=lambda: f"{waiting(lifecycle)} are in the queue")

@@ -54,17 +54,17 @@ def test_expired(shop: Shop) -> None:
 
 
 def test_revoked_before_it_is_due(shop: Shop) -> None:
-    result = shop.m.divide.apply_async((6, 3), countdown=0.4)
+    result = shop.m.divide.apply_async((6, 3), countdown=1.5)
     result.revoke()
     with pytest.raises(TaskRevokedError, match="revoked"):
         result.get(timeout=10)
     assert (result.state, result.ready(), result.successful(), result.failed()) == ("REVOKED", True, False, False)
-    together = group(shop.m.divide.s(n, 1) for n in range(3)).apply_async(countdown=0.4)
+    together = group(shop.m.divide.s(n, 1) for n in range(3)).apply_async(countdown=1.5)
     together.revoke()
     with pytest.raises(TaskRevokedError):
         together.get(timeout=10)
     eventually(lambda: [member.state for member in together] == ["REVOKED"] * 3)
-    assert shop.m.add.apply_async((1, 2), countdown=0.5).get(timeout=10) == 3  # by now they would have run
+    assert shop.m.add.apply_async((1, 2), countdown=2.0).get(timeout=10) == 3  # by now they would have run
     for revoked in (result, *together):
         assert "call" not in shop.notes(revoked.id)
 
