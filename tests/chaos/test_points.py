@@ -33,7 +33,7 @@ RUNNING: dict[str, tuple[str, tuple[Any, ...], int]] = {
     "in the hook": ("plain", (0.05,), 1),
     "told": ("plain", (0.05,), 1),
 }
-QUICK = {"jobkit_lease": 1.0, "jobkit_renew": 0.25}
+QUICK = {"jobkit_lease": 2.0, "jobkit_renew": 0.5}
 
 
 def test_a_worker_dies_with_a_job(stage: Stage) -> None:

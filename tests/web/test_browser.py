@@ -72,10 +72,10 @@ def test_a_job_shows_its_path_and_keeps_what_was_folded(tab: Any, pages: Flower,
 def test_what_was_seen_stays_while_flower_does_not_answer(tab: Any, pages: Flower, past: SimpleNamespace) -> None:
     tab.goto(pages.address + "/jobs?tag=past")
     tab.route("**/jobs?tag=past", lambda route: route.abort())
-    tab.get_by_text("Flower does not answer.").wait_for(timeout=6_000)
+    tab.get_by_text("Flower does not answer.").wait_for(timeout=20_000)
     assert rows(tab) == set(vars(past).values())
     tab.unroute("**/jobs?tag=past")
-    tab.get_by_text("Flower does not answer.").wait_for(state="hidden", timeout=6_000)
+    tab.get_by_text("Flower does not answer.").wait_for(state="hidden", timeout=20_000)
 
 
 def test_the_list_refreshes_by_itself_until_it_is_paused(tab: Any, pages: Flower, past: SimpleNamespace) -> None:
@@ -83,10 +83,10 @@ def test_the_list_refreshes_by_itself_until_it_is_paused(tab: Any, pages: Flower
 
     tab.goto(pages.address + "/jobs")
     first = shop.jobs.submit(shop.pack.s(2)).id
-    tab.locator(f'tr[data-job="{first}"]').wait_for(timeout=6_000)
+    tab.locator(f'tr[data-job="{first}"]').wait_for(timeout=20_000)
     tab.get_by_role("button", name="Pause").click()
     second = shop.jobs.submit(shop.pack.s(3)).id
     tab.wait_for_timeout(2_500)
     assert second not in rows(tab)
     tab.get_by_role("button", name="Go on").click()
-    tab.locator(f'tr[data-job="{second}"]').wait_for(timeout=2_000)
+    tab.locator(f'tr[data-job="{second}"]').wait_for(timeout=20_000)
