@@ -42,7 +42,7 @@ def test_b_a_job_that_is_aborted_while_no_worker_is_up_does_not_run(stage: Stage
 
 def test_d_a_pool_process_is_killed(stage: Stage) -> None:
     stage.start()
-    handles = {task: stage.submit(task, 1.5) for task in ("once", "late")}
+    handles = {task: stage.submit(task, 3.0) for task in ("once", "late")}
     for line in stage.started(*handles.values()):
         os.kill(line.pid, signal.SIGKILL)
         stage.evidence.note(GONE, worker=line.worker, child=line.pid)
