@@ -28,7 +28,7 @@ CAUSES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], Callable[[Any], ob
 }
 #: What its hook does, as the id of the job says.
 HOOKS = ("returns", "raises", "hangs")
-LIMIT = 1.0
+LIMIT = 2.0
 
 
 def test_l1_the_hook_is_called_once_whatever_it_does(tmp_path: Path, nursery: Nursery) -> None:
