@@ -78,7 +78,7 @@ def test_while_redis_is_full_jobs_end_submits_are_refused_and_the_worker_lives(
     pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
     worker = start_worker(pool=pool)
-    first = [lifecycle.hangs.delay(2) for _ in range(2)]
+    first = [lifecycle.hangs.delay(4) for _ in range(2)]
     running(*first)
     waiting = [lifecycle.add.delay(n, 1) for n in range(4)]
     with full(server):
@@ -105,7 +105,7 @@ def test_what_ends_while_redis_is_away_is_reported_late(
     pool: str, server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
     worker = start_worker(pool=pool)
-    handle, looking = lifecycle.hangs.delay(2), lifecycle.looks.delay(3)
+    handle, looking = lifecycle.hangs.delay(4), lifecycle.looks.delay(4)
     ids = (handle.id, looking.id)
     running(handle, looking)
     server.kill()
@@ -140,7 +140,7 @@ def test_what_was_reserved_when_redis_went_away_runs_once(
     server: EmbeddedRedis, lifecycle: ModuleType, start_worker: Start, notes: Path
 ) -> None:
     worker = start_worker(concurrency=1, env={"JOBKIT_TEST_PREFETCH": "4"})
-    at_work = lifecycle.hangs.delay(3)
+    at_work = lifecycle.hangs.delay(6)
     running(at_work)
     others = [lifecycle.add.delay(n, 1) for n in range(8)]
     eventually(lambda: brokers.length(lifecycle.app) == 4)
