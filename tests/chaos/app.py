@@ -143,7 +143,7 @@ def _works(bodies: Bodies, task: Any) -> None:
             job.raise_if_should_finish()
             return int(job.run)
 
-    @task(name="limited", policy=Policy(max_run_time=1.0, grace=2.0, max_restarts=0))
+    @task(name="limited", policy=Policy(max_run_time=1.0, grace=10.0, max_restarts=0))
     def limited(self: Any, seconds: float) -> int:
         """Ends when it is told to, and is told so after a second."""
         with bodies.body(self) as job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import threading
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobkit import StoreError
 from jobkit.states import State
 from tests.chaos import evidence as words
 from tests.chaos.figures import Row, table
@@ -120,9 +122,12 @@ class Storm:
         except Exception as exc:
             self.failure = exc
 
-    def waiting(self) -> int:
-        """Jobs that wait for a slot."""
-        return self.stage.jobs.counts().get(State.QUEUED, 0)
+    def waiting(self) -> float:
+        """Jobs that wait for a slot; without end while nobody can say."""
+        try:
+            return self.stage.jobs.counts().get(State.QUEUED, 0)
+        except StoreError:
+            return math.inf
 
     def submit_one(self, chance: random.Random, number: int) -> Any:
         """One of every kind, in turn."""

@@ -61,7 +61,7 @@ def test_a_worker_dies_with_a_job(stage: Stage) -> None:
 def test_a_keeper_dies_while_it_publishes(tmp_path: Path, nursery: Nursery, point: str) -> None:
     with staged(tmp_path, QUICK, nursery=nursery) as stage:
         handles = [stage.submit("plain", 0.01, countdown=0.2) for _ in range(5)]
-        doomed = stage.start(failpoint=point, wait=False)
+        doomed = stage.start(arguments=["--queues=other"], failpoint=point, wait=False)
         eventually(doomed.ended, 20)
         stage.start()
         assert stage.judge(30) == []

@@ -67,10 +67,11 @@ def test_p4_a_worker_freezes_and_thaws(stage: Stage, pool: str) -> None:
     frozen = stage.start(pool, 5)
     handles = [stage.submit("steps", 60, 0.1) for _ in range(2)]
     handles += [stage.submit("retries", 1, 3.0), stage.submit("fails", 1, 3.0), stage.submit("looks", 8.0)]
-    stage.started(*handles)
+    over = max(line.at for line in stage.started(*handles)) + 3.1
     frozen.freeze()
     stage.start(pool, 5)
     stage.started(*handles, run=2)
+    eventually(lambda: time.monotonic() > over)  # what rests hears nothing: its rest is over when it thaws
     frozen.thaw()
     eventually(lambda: len(stage.evidence.lines(REFUSED)) >= 2, 20)
     assert stage.judge(40) == []

@@ -43,7 +43,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
     try:
-        eventually(lambda: (folder / ".s.PGSQL.5432").exists(), 30, "PostgreSQL is not up")
+        ready = [str(tools / "pg_isready"), "-h", str(folder)]
+        eventually(lambda: subprocess.run(ready, capture_output=True).returncode == 0, 30, "PostgreSQL is not up")
         yield f"postgresql+psycopg://jobkit@/postgres?host={folder}"
     finally:
         server.terminate()

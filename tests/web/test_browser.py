@@ -58,6 +58,7 @@ def test_a_click_on_a_counter_filters(tab: Any, pages: Flower, past: SimpleNames
 def test_a_job_shows_its_path_and_keeps_what_was_folded(tab: Any, pages: Flower, past: SimpleNamespace) -> None:
     tab.goto(pages.address + "/jobs?tag=past")
     tab.locator(f'tr[data-job="{past.failed}"] a[title="{past.failed}"]').click()
+    tab.locator("#run-3 .jk-node").last.wait_for()
     assert tab.locator("#run-3 .jk-node").all_inner_texts() == ["QUEUED", "RUNNING", "ERROR"]
     assert "ConnectionError" in tab.locator("#traceback pre").inner_text()
     tab.locator("#traceback summary").click()
